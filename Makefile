@@ -1,0 +1,47 @@
+# Everything runs in .venv, made on first use; `make clean` removes it.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+README_DIR ?= .
+.DEFAULT_GOAL := help
+.PHONY: help table1 test readme clean
+
+help:  ## list these commands
+	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 14
+
+table1: .venv/installed  ## set up once, then measure Table 1 on photographs and print it (runs/table1)
+	@mkdir -p runs/table1
+	@$(RUN) papermill nbs/eval.ipynb runs/table1/eval.ipynb -r out "$(CURDIR)/runs/table1"
+	@cat runs/table1/table1.md
+
+test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
+	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q tests
+
+readme: .venv/installed-dev  ## make README.md from nbs/index.ipynb
+	@$(RUN) jupyter nbconvert --log-level WARN --to markdown nbs/index.ipynb --output-dir "$(README_DIR)" --output README \
+		--NbConvertApp.output_files_dir=figures --RegexRemovePreprocessor.patterns='^#\| *(hide|default_exp)'
+	@awk '/^#\| /{next} /^```/{fence=!fence; if(fence && $$0=="```") $$0="```python"} \
+		{gsub(/\]\(\.\.\//, "]("); gsub(/src="\.\.\//, "src=\"")} 1' "$(README_DIR)/README.md" > "$(README_DIR)/README.md.part"
+	@mv "$(README_DIR)/README.md.part" "$(README_DIR)/README.md"
+
+clean:  ## remove the virtual environment and everything that was measured into runs/
+	rm -rf .venv runs
+
+# The stamps: an installation runs again only when what it reads has changed.
+# torch and torchvision come from one pip call, so that their versions match.
+.venv/installed: settings.ini setup.py | $(BIN)/pip
+	@echo "Installing into .venv (the first time this downloads about 3 GB and takes minutes)"
+	@$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+.venv/installed-dev: settings.ini setup.py | $(BIN)/pip
+	@echo "Installing into .venv, with the tools for tests (the first time this downloads about 3 GB and takes minutes)"
+	@$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch .venv/installed $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \
+		{ echo "This project needs Python 3.10, 3.11 or 3.12 with the venv module, and '$(PYTHON)' is not that: name one with 'make PYTHON=/path/to/python3.11' (on Debian and Ubuntu, 'apt install python3-venv' adds the module)." >&2; exit 1; }
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv
