@@ -6,9 +6,9 @@
 __all__ = ['Photo', 'app', 'images_in', 'unique', 'named_by', 'find_photos', 'restrict', 'guess_label', 'load_classifier',
            'given_label', 'label_name', 'parse_seeds', 'slug', 'output_path', 'replacing', 'save_png', 'colorize_photo',
            'one_sentence', 'colorize_photos', 'expected_errors', 'writable_folder', 'load_model', 'colorize_command',
-           'filter_command', 'convert_command', 'parse_settings', 'train_command']
+           'filter_command', 'convert_command', 'parse_settings', 'train_command', 'find_notebook', 'evaluate_command']
 
-# %% ../nbs/12_cli.ipynb #840ca65a
+# %% ../nbs/12_cli.ipynb #9837d525
 import ast, functools, os, sys
 from collections import namedtuple
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ import typer
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/12_cli.ipynb #dc3f76ac
+# %% ../nbs/12_cli.ipynb #9a376bad
 Photo = namedtuple("Photo", "path stem")  # a file, and the start of its outputs' names relative to the output folder
 
 def images_in(folder: Path, out: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def images_in(folder: Path, out: Path) -> list[Path]:
     from biggan_colorize.data import list_images
     return [p for p in list_images(folder) if out.resolve() not in p.resolve().parents]
 
-# %% ../nbs/12_cli.ipynb #b5df5dcf
+# %% ../nbs/12_cli.ipynb #a2063bcc
 def unique(stem: str, taken: set[str]) -> str:
     "`stem`, or `stem-2`, `stem-3`, … when it is in `taken` (whatever the case of its letters); adds it to `taken`."
     name, n = stem, 1
@@ -52,7 +52,7 @@ def find_photos(inputs: list[Path], out: Path) -> list[Photo]:
     for p, rel in found.values(): photos.append(Photo(p, unique(str(rel.with_suffix("")), taken)))
     return photos
 
-# %% ../nbs/12_cli.ipynb #3793c176
+# %% ../nbs/12_cli.ipynb #7e2fc748
 def restrict(probs,  # (1000,) probabilities in the order of `wnids`
              wnids: list[str],
              classes: list[str]):  # the model's classes; ids outside `wnids` get 0
@@ -63,7 +63,7 @@ def restrict(probs,  # (1000,) probabilities in the order of `wnids`
     p = probs.new_tensor([probs[index[c]].item() if c in index else 0. for c in classes])
     return p / p.sum().clamp_min(1e-30)
 
-# %% ../nbs/12_cli.ipynb #e0dfeac0
+# %% ../nbs/12_cli.ipynb #9f9ca184
 def guess_label(img: Image.Image,  # any size
                 classes: list[str],
                 classifier):  # `classify(x)`: RGB (B, 3, H, W) in [0, 1] → (B, 1000) probabilities
@@ -82,11 +82,11 @@ def load_classifier():
     from biggan_colorize.features import EfficientNetLite0
     return EfficientNetLite0().eval()
 
-# %% ../nbs/12_cli.ipynb #5678f89c
+# %% ../nbs/12_cli.ipynb #67c00c7d
 def given_label(query: str, classes: list[str]) -> int:
     "Index in `classes` of a class given by name, WordNet id or index; ValueError suggests close names."
     from biggan_colorize.data import find_class
-    if not classes: raise ValueError("This model has no classes: leave --label out.")
+    if not classes: raise ValueError("This model's classes have no names: leave --label out.")
     return find_class(query, classes)
 
 def label_name(y: int | None, classes: list[str]) -> str:
@@ -96,7 +96,7 @@ def label_name(y: int | None, classes: list[str]) -> str:
     try: return class_name(classes[y]).split(",")[0]
     except ValueError: return classes[y]
 
-# %% ../nbs/12_cli.ipynb #36ec2843
+# %% ../nbs/12_cli.ipynb #af4a2e45
 def parse_seeds(texts: list[str]) -> list[int]:
     "Seeds from `--seeds 0,1,2` and repeated options, each once, in order; ValueError for anything but whole numbers from 0."
     words = [w.strip() for t in texts for w in t.split(",") if w.strip()]
@@ -104,7 +104,7 @@ def parse_seeds(texts: list[str]) -> list[int]:
         raise ValueError(f"Seeds are whole numbers from 0 to 2**32 - 1, such as --seeds 0,1,2, not {','.join(texts)!r}.")
     return list(dict.fromkeys(map(int, words)))
 
-# %% ../nbs/12_cli.ipynb #8f771b54
+# %% ../nbs/12_cli.ipynb #7d65cac8
 def slug(name: str) -> str:
     "`name` in letters that are safe in a file name: words joined by '-'."
     return "-".join("".join(c if c.isalnum() else " " for c in name).split()) or "class"
@@ -127,7 +127,7 @@ def save_png(img: Image.Image, path: Path) -> None:
     "Writes `path` as PNG, in one step."
     with replacing(path) as part: img.save(part, format="PNG")
 
-# %% ../nbs/12_cli.ipynb #8b734d47
+# %% ../nbs/12_cli.ipynb #e1cdc24a
 def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
                    y: int | None = None,  # the class; None asks the classifier
                    classifier=load_classifier,  # called only when a class has to be guessed
@@ -149,10 +149,11 @@ def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
     if kept: raise FileExistsError(f"{', '.join(map(str, kept))}: already there, kept (--overwrite replaces it).")
     return len(paths)
 
-# %% ../nbs/12_cli.ipynb #b7a423fb
+# %% ../nbs/12_cli.ipynb #fb586978
 def one_sentence(error: Exception) -> str:
     "The error in one line, with the file that it is about."
-    if isinstance(error, MemoryError): return "not enough memory"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return "There is not enough memory for an image of this size or shape."
     if isinstance(error, OSError) and error.strerror: return f"{error.filename or 'system'}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -168,7 +169,7 @@ def colorize_photos(photos: list[Photo],
             tqdm.write(text if photo.path.name in text else f"{photo.path}: {text}", file=sys.stderr)
     return pictures, failures
 
-# %% ../nbs/12_cli.ipynb #34fcc9aa
+# %% ../nbs/12_cli.ipynb #1694ba8e
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Colorize gray photographs by inverting them into BigGAN's features.")
 
@@ -191,9 +192,11 @@ def writable_folder(folder: Path) -> Path:
 def load_model(name: str):
     "The colorizer of that name inside the package, or of that .safetensors file."
     from biggan_colorize.colorizer import Colorizer
-    return Colorizer.from_pretrained(name)
+    try: return Colorizer.from_pretrained(name)
+    except (AttributeError, KeyError, TypeError) as e:  # a JSON file of another kind
+        raise ValueError(f"{name} cannot be used: the .json beside it does not describe a colorizer ({e!r}).") from e
 
-# %% ../nbs/12_cli.ipynb #8b95ad7b
+# %% ../nbs/12_cli.ipynb #b7acb21c
 @app.command("colorize")
 def colorize_command(
     photos: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.", metavar="PHOTO", show_default=False)],
@@ -203,7 +206,7 @@ def colorize_command(
     seeds: Annotated[list[str], typer.Option("--seeds", "--seed", help="One picture a seed: 0,1,2 or repeated.", metavar="K,K,...")] = ["0"],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are already there.")] = False,
 ):
-    "Colorize photographs at their own size; exit status 1 when any of them failed."
+    "Colorize photographs and folders of them. Exit status 1 when any of them failed."
     with expected_errors():
         chosen, found = parse_seeds(seeds), find_photos(photos, out)
         colorizer = load_model(model)
@@ -213,7 +216,7 @@ def colorize_command(
     typer.echo(f"{len(found) - failures} of {len(found)} photographs colorized, {pictures} pictures in {out}" + (f"; {failures} with a problem, named above." if failures else "."))
     raise typer.Exit(1 if failures else 0)
 
-# %% ../nbs/12_cli.ipynb #ef22b58e
+# %% ../nbs/12_cli.ipynb #d19b2d27
 @app.command("filter")
 def filter_command(
     dataset: Annotated[str, typer.Argument(help="imagenet, tiny-imagenet, photos, or folder (any folder of images, named with --data).")],
@@ -230,7 +233,7 @@ def filter_command(
         filter_colorful(find_dataset(dataset, split=split, root=data), out, threshold=threshold, variant=variant, workers=workers)
     typer.echo(f"List written to {out}")
 
-# %% ../nbs/12_cli.ipynb #b65b7e68
+# %% ../nbs/12_cli.ipynb #d6809a30
 @app.command("convert")
 def convert_command(
     weights: Annotated[Path, typer.Argument(help="The authors' file of encoder and generator, such as EG_011.ckpt.", metavar="FILE")],
@@ -240,20 +243,22 @@ def convert_command(
     half: Annotated[bool, typer.Option("--half", help="Write parameters in float16: half the size, slightly other colours.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output when it is already there.")] = False,
 ):
-    "Convert the authors' weights for use with --model; a .json of the same name is written beside them."
+    "Convert the authors' weights for --model. A .json of the same name is written beside them."
     from biggan_colorize.colorizer import Colorizer
+    from biggan_colorize.data import imagenet_wnids
     with expected_errors():
         if out.suffix != ".safetensors": raise ValueError(f"The output is a .safetensors file, not {out}.")
         if out.exists() and not overwrite: raise FileExistsError(f"{out} is already there (--overwrite replaces it).")
         model = Colorizer.from_official(weights, ema=ema, feature_resolution=feature_resolution)
+        if not model.classes and model.cfg.n_classes == 1000: model.classes = imagenet_wnids()  # their files hold no names
         writable_folder(out.parent)
         model.save(out, half=half)
     typer.echo(f"Converted to {out}")
 
-# %% ../nbs/12_cli.ipynb #2b6c290a
+# %% ../nbs/12_cli.ipynb #dbf567d8
 def parse_settings(texts: list[str]) -> dict:
     "`key=value` texts as a dict; a value is a Python literal where it reads as one, else a string. ValueError for another form."
-    bad = [t for t in texts if not t.partition("=")[0].strip().isidentifier() or "=" not in t]
+    bad = [t for t in texts if "=" not in t or not t.partition("=")[0].replace(".", "_").strip().isidentifier()]
     if bad: raise ValueError(f"A setting is written key=value, not {bad[0]!r}.")
     def value(v):
         try: return ast.literal_eval(v)
@@ -267,6 +272,33 @@ def train_command(
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out.", metavar="DIR", show_default=False)] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a setting of the preset; repeatable.", metavar="KEY=VALUE")] = [],
 ):
-    "Train a colorizer; run again with the same folder, it goes on from the last checkpoint."
+    "Train a colorizer. Run again with the same folder, it goes on from the last checkpoint."
     from biggan_colorize.train import run
-    with expected_errors(): run(preset, None if data is None else str(data), str(out), parse_settings(settings))
+    with expected_errors(): run(preset, data, out, parse_settings(settings))
+    typer.echo(f"Checkpoints, log and weights are in {out}")
+
+# %% ../nbs/12_cli.ipynb #83167d37
+def find_notebook(name: str) -> Path:
+    "The notebook of that name in the repository; FileNotFoundError when only the package is installed."
+    from biggan_colorize.table import repository
+    path = repository()/"nbs"/name
+    if not path.exists(): raise FileNotFoundError(f"The notebook {name} is not in {path.parent}: evaluate runs in a clone of the repository.")
+    return path
+
+@app.command("evaluate")
+def evaluate_command(
+    dataset: Annotated[str, typer.Argument(help="photos, tiny-imagenet, imagenet, or folder.")] = "photos",
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the notebook that was run.", metavar="DIR")] = Path("runs/evaluate"),
+    data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
+    n_images: Annotated[int, typer.Option("-n", "--n-images", help="So many images; 0 for all.", min=0)] = 256,
+    methods: Annotated[str, typer.Option(help="Rows: gray, ours, folder:NAME=PATH, separated by commas.")] = "gray,ours",
+    model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
+    settings: Annotated[list[str], typer.Option("-p", "--set", help="Another parameter of the notebook; repeatable.", metavar="KEY=VALUE")] = [],
+):
+    "Measure Table 1 by nbs/eval.ipynb and print it."
+    import papermill
+    with expected_errors():
+        values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(writable_folder(out).resolve()))
+        try: papermill.execute_notebook(find_notebook("eval.ipynb"), out/"eval.ipynb", values | parse_settings(settings))
+        except papermill.PapermillExecutionError as e: raise ValueError(f"{e.evalue} ({out/'eval.ipynb'} shows where)") from None
+        typer.echo((out/"table1.md").read_text(encoding="utf-8"))

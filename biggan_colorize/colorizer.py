@@ -7,7 +7,7 @@ __all__ = ['WEIGHTS', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_
            'working_size', 'colorize', 'save', 'config_from_dict', 'from_pretrained', 'rename_encoder_key', 'apply_ema',
            'from_official', 'fit_feature_resolution']
 
-# %% ../nbs/04_surgery.ipynb #5819b98f
+# %% ../nbs/04_surgery.ipynb #70d7a2e6
 import json, math, os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,7 +21,7 @@ from .color import gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, t
 from .data import pil_to_tensor, tensor_to_pil
 from .encoder import Encoder, ZEncoder, encoder_plan
 
-# %% ../nbs/04_surgery.ipynb #577e8dd2
+# %% ../nbs/04_surgery.ipynb #a904a28f
 def block_index(
     feature_resolution: int,  # 4, 8, 16, …: height of the feature map for an image of the model's own resolution
     resolution: int           # 32, 64, 128 or 256
@@ -40,7 +40,7 @@ def cut(G: Generator, feature_resolution: int):
         for i in range(block_index(feature_resolution, G.cfg.resolution)): G.blocks[i] = nn.ModuleList()
     return G
 
-# %% ../nbs/04_surgery.ipynb #73eb16d4
+# %% ../nbs/04_surgery.ipynb #bceadb05
 @dataclass(frozen=True)
 class ColorizerConfig:
     "Everything that fixes a colorizer's shapes and how it treats lightness; the defaults are the paper's."
@@ -71,7 +71,7 @@ class ColorizerConfig:
         "Sides of an input image have to be multiples of this many pixels."
         return max(2**self.n_down, 2 * self.resolution // self.attention if self.attention else 1)
 
-# %% ../nbs/04_surgery.ipynb #14abd082
+# %% ../nbs/04_surgery.ipynb #68a2b5dc
 class Colorizer(nn.Module):
     "The paper's colorizer (Fig. 2): f = E(x_gray, y), x_hat = G(f, y, z), then the input's L put back."
     def __init__(self, cfg: ColorizerConfig = ColorizerConfig(), classes=(), init="ortho"):
@@ -101,7 +101,7 @@ class Colorizer(nn.Module):
 
     def forward(self, x_gray, y, z): return self.decode(self.encode(x_gray, y), y, z)
 
-# %% ../nbs/04_surgery.ipynb #2d561858
+# %% ../nbs/04_surgery.ipynb #ac60f5c3
 def as_classes(
     label,          # index, (n,) indices, (n_classes,) or (n,n_classes) class weights, or None: all classes alike
     n_classes: int,
@@ -117,7 +117,7 @@ def as_classes(
         raise ValueError(f"Class indices go from 0 to {n_classes - 1}; {int(y.max() if y.max() >= n_classes else y.min())} came.")
     return y.expand(n)
 
-# %% ../nbs/04_surgery.ipynb #00a19481
+# %% ../nbs/04_surgery.ipynb #b9c2a455
 def draw_z(
     seeds,           # one for each image: the same seed gives the same z, whatever the batch
     dim_z: int,
@@ -126,7 +126,7 @@ def draw_z(
     "z (B,dim_z) from N(0, std²)."
     return std * torch.stack([torch.randn(dim_z, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
 
-# %% ../nbs/04_surgery.ipynb #45a189d0
+# %% ../nbs/04_surgery.ipynb #5417ef49
 @torch.no_grad()
 def colorize_batch(
     self: Colorizer,
@@ -142,7 +142,7 @@ def colorize_batch(
 
 Colorizer.colorize_batch = colorize_batch
 
-# %% ../nbs/04_surgery.ipynb #1c3aaeda
+# %% ../nbs/04_surgery.ipynb #99d3ecc5
 def working_size(
     H: int, W: int,   # of the photograph
     cfg: ColorizerConfig
@@ -152,7 +152,7 @@ def working_size(
     scale, m = cfg.resolution / min(H, W), cfg.multiple
     return tuple(max(cfg.resolution, math.ceil(round(side * scale) / m) * m) for side in (H, W))
 
-# %% ../nbs/04_surgery.ipynb #3a665296
+# %% ../nbs/04_surgery.ipynb #3f3b8dd0
 @torch.no_grad()
 def colorize(
     self: Colorizer,
@@ -170,7 +170,7 @@ def colorize(
 
 Colorizer.colorize = colorize
 
-# %% ../nbs/04_surgery.ipynb #b5ba2e7e
+# %% ../nbs/04_surgery.ipynb #2028e5de
 def save(
     self: Colorizer,
     path,               # .safetensors; a .json of the same name is written beside it
@@ -189,7 +189,7 @@ def save(
 
 Colorizer.save = save
 
-# %% ../nbs/04_surgery.ipynb #956840f6
+# %% ../nbs/04_surgery.ipynb #109aba0c
 WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../biggan_colorize/weights")
 
 def config_from_dict(cls, d: dict):
@@ -220,14 +220,14 @@ def from_pretrained(
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
 
-# %% ../nbs/04_surgery.ipynb #aa140904
+# %% ../nbs/04_surgery.ipynb #2feba556
 def rename_encoder_key(k):
     "A key of the authors' encoder → ours: `res1.conv_1.weight` → `blocks.0.conv1.weight`."
     block, layer, rest = k.split(".", 2)
     names = {"conv": "conv_sc", "conv_1": "conv1", "conv_2": "conv2", "normalize_1": "bn1", "normalize_2": "bn2"}
     return f"blocks.{int(block.removeprefix('res')) - 1}.{names[layer]}.{rest}"
 
-# %% ../nbs/04_surgery.ipynb #9748993a
+# %% ../nbs/04_surgery.ipynb #e0b78a31
 def apply_ema(
     state: dict,  # the authors' EG file: keys in the order of their modules
     ema: dict     # their EMA file, which holds a bare list of parameters in the same order
@@ -242,7 +242,7 @@ def apply_ema(
         if v.shape != state[k].shape: raise ValueError(f"The EMA file has shape {tuple(v.shape)} where {k} of shape {tuple(state[k].shape)} is due.")
     return dict(state) | dict(zip(names, values))
 
-# %% ../nbs/04_surgery.ipynb #d9257dd7
+# %% ../nbs/04_surgery.ipynb #264996f6
 def from_official(
     cls,
     path,                     # the authors' `EG_*.ckpt`
@@ -264,6 +264,7 @@ def from_official(
     model.G = cut(G, model.cfg.feature_resolution)
     load_strict(model.E, E, str(path))
     return model.eval()
+
 
 
 def fit_feature_resolution(E: dict, cfg: BigGANConfig, ch: int, wanted=None):

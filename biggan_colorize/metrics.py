@@ -6,7 +6,7 @@
 __all__ = ['PSNR_CAP', 'FeatureStatistics', 'Measured', 'frechet_distance', 'mmd2', 'kernel_distance', 'to_8bit', 'psnr', 'ssim',
            'Scores', 'Scorer', 'score']
 
-# %% ../nbs/08_metrics.ipynb #301b7eab
+# %% ../nbs/08_metrics.ipynb #f60b741b
 import contextlib, io, math, time, warnings
 from dataclasses import asdict, dataclass
 
@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from .color import colorfulness
 from .features import OFFLINE, check_pair, load_backend, perceptual_distance
 
-# %% ../nbs/08_metrics.ipynb #90c81fb7
+# %% ../nbs/08_metrics.ipynb #85203035
 class FeatureStatistics:
     "Mean, covariance and a random sample of feature vectors, gathered in a stream in float64."
     def __init__(self,
@@ -66,7 +66,7 @@ class FeatureStatistics:
         if self.n < 2: raise ValueError(f"A covariance needs at least two images, got {self.n}.")
         return self._scatter/(self.n - 1)
 
-# %% ../nbs/08_metrics.ipynb #e85b1c93
+# %% ../nbs/08_metrics.ipynb #5d07a768
 @dataclass(frozen=True)
 class Measured:
     "A value, its spread where there is one, and what the reader has to know about it."
@@ -90,7 +90,7 @@ def frechet_distance(
     said = said.getvalue().splitlines() + [str(w.message) for w in caught if w.category is not DeprecationWarning]
     return Measured(float(d), warnings=tuple(notes or dict.fromkeys(said)))  # what the first note explains is not said twice
 
-# %% ../nbs/08_metrics.ipynb #2b012549
+# %% ../nbs/08_metrics.ipynb #d704aa42
 def _kernel(a, b): return (a @ b.T/a.shape[1] + 1).pow(3).double()
 def _mean_off_diagonal(K): return float(K.sum() - K.diagonal().sum())/(len(K)*(len(K) - 1))
 
@@ -117,7 +117,7 @@ def kernel_distance(
     values = [mmd2(*(f[rng.choice(len(f), m, replace=False)] for f in (fa, fb))) for _ in range(subsets)]
     return Measured(float(np.mean(values)), float(np.std(values)), notes)
 
-# %% ../nbs/08_metrics.ipynb #401aa24f
+# %% ../nbs/08_metrics.ipynb #4edabe97
 PSNR_CAP = 10*math.log10(12*255**2)  # dB, the mean squared error of rounding to 8 bits
 
 def to_8bit(x: torch.Tensor) -> torch.Tensor:
@@ -139,7 +139,7 @@ def ssim(x_fake: torch.Tensor, x_real: torch.Tensor) -> np.ndarray:
     return np.array([structural_similarity(b, a, data_range=1., channel_axis=-1, gaussian_weights=True, sigma=1.5,
                                            use_sample_covariance=False) for a, b in zip(_images(x_fake), _images(x_real))])
 
-# %% ../nbs/08_metrics.ipynb #207dd04a
+# %% ../nbs/08_metrics.ipynb #4a647cb1
 @dataclass(frozen=True)
 class Scores:
     "What one method scored on `n` images; a field is None when it was not measured."

@@ -94,6 +94,12 @@ def test_corrupt_weights(run, album, tmp_path, content):
     shown = plain(run("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", weights), 2)
     assert "bad.safetensors" in shown and shown.count("\n") == 1
 
+@pytest.mark.parametrize("about", ["", "{}", "[]", '{"config": {"bogus": 1}, "classes": []}', '{"config": {"resolution": "x"}, "classes": []}'])
+def test_json_of_another_kind(run, nano, album, tmp_path, about):
+    weights = tmp_path/"odd.safetensors"; weights.write_bytes(nano.read_bytes()); weights.with_suffix(".json").write_text(about)
+    shown = plain(run("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", weights), 2)
+    assert shown.startswith("Error: ") and shown.count("\n") == 1
+
 def test_truncated_weights(run, nano, album, tmp_path):
     weights = tmp_path/"short.safetensors"; weights.write_bytes(nano.read_bytes()[:-100])
     if (info := nano.with_suffix(".json")).exists(): weights.with_suffix(".json").write_bytes(info.read_bytes())
