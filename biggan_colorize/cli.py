@@ -8,7 +8,7 @@ __all__ = ['Photo', 'app', 'images_in', 'unique', 'named_by', 'find_photos', 're
            'one_sentence', 'colorize_photos', 'expected_errors', 'writable_folder', 'load_model', 'colorize_command',
            'filter_command', 'convert_command', 'parse_settings', 'train_command', 'find_notebook', 'evaluate_command']
 
-# %% ../nbs/12_cli.ipynb #9837d525
+# %% ../nbs/12_cli.ipynb #1f1b5a2d
 import ast, functools, os, sys
 from collections import namedtuple
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ import typer
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/12_cli.ipynb #9a376bad
+# %% ../nbs/12_cli.ipynb #92f46fd1
 Photo = namedtuple("Photo", "path stem")  # a file, and the start of its outputs' names relative to the output folder
 
 def images_in(folder: Path, out: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def images_in(folder: Path, out: Path) -> list[Path]:
     from biggan_colorize.data import list_images
     return [p for p in list_images(folder) if out.resolve() not in p.resolve().parents]
 
-# %% ../nbs/12_cli.ipynb #a2063bcc
+# %% ../nbs/12_cli.ipynb #4efa95f1
 def unique(stem: str, taken: set[str]) -> str:
     "`stem`, or `stem-2`, `stem-3`, … when it is in `taken` (whatever the case of its letters); adds it to `taken`."
     name, n = stem, 1
@@ -52,7 +52,7 @@ def find_photos(inputs: list[Path], out: Path) -> list[Photo]:
     for p, rel in found.values(): photos.append(Photo(p, unique(str(rel.with_suffix("")), taken)))
     return photos
 
-# %% ../nbs/12_cli.ipynb #7e2fc748
+# %% ../nbs/12_cli.ipynb #b7c31ffe
 def restrict(probs,  # (1000,) probabilities in the order of `wnids`
              wnids: list[str],
              classes: list[str]):  # the model's classes; ids outside `wnids` get 0
@@ -63,7 +63,7 @@ def restrict(probs,  # (1000,) probabilities in the order of `wnids`
     p = probs.new_tensor([probs[index[c]].item() if c in index else 0. for c in classes])
     return p / p.sum().clamp_min(1e-30)
 
-# %% ../nbs/12_cli.ipynb #9f9ca184
+# %% ../nbs/12_cli.ipynb #cd439289
 def guess_label(img: Image.Image,  # any size
                 classes: list[str],
                 classifier):  # `classify(x)`: RGB (B, 3, H, W) in [0, 1] → (B, 1000) probabilities
@@ -82,7 +82,7 @@ def load_classifier():
     from biggan_colorize.features import EfficientNetLite0
     return EfficientNetLite0().eval()
 
-# %% ../nbs/12_cli.ipynb #67c00c7d
+# %% ../nbs/12_cli.ipynb #4506d0f1
 def given_label(query: str, classes: list[str]) -> int:
     "Index in `classes` of a class given by name, WordNet id or index; ValueError suggests close names."
     from biggan_colorize.data import find_class
@@ -96,7 +96,7 @@ def label_name(y: int | None, classes: list[str]) -> str:
     try: return class_name(classes[y]).split(",")[0]
     except ValueError: return classes[y]
 
-# %% ../nbs/12_cli.ipynb #af4a2e45
+# %% ../nbs/12_cli.ipynb #f727fcb9
 def parse_seeds(texts: list[str]) -> list[int]:
     "Seeds from `--seeds 0,1,2` and repeated options, each once, in order; ValueError for anything but whole numbers from 0."
     words = [w.strip() for t in texts for w in t.split(",") if w.strip()]
@@ -104,7 +104,7 @@ def parse_seeds(texts: list[str]) -> list[int]:
         raise ValueError(f"Seeds are whole numbers from 0 to 2**32 - 1, such as --seeds 0,1,2, not {','.join(texts)!r}.")
     return list(dict.fromkeys(map(int, words)))
 
-# %% ../nbs/12_cli.ipynb #7d65cac8
+# %% ../nbs/12_cli.ipynb #70438fbd
 def slug(name: str) -> str:
     "`name` in letters that are safe in a file name: words joined by '-'."
     return "-".join("".join(c if c.isalnum() else " " for c in name).split()) or "class"
@@ -127,7 +127,7 @@ def save_png(img: Image.Image, path: Path) -> None:
     "Writes `path` as PNG, in one step."
     with replacing(path) as part: img.save(part, format="PNG")
 
-# %% ../nbs/12_cli.ipynb #e1cdc24a
+# %% ../nbs/12_cli.ipynb #b605dbe9
 def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
                    y: int | None = None,  # the class; None asks the classifier
                    classifier=load_classifier,  # called only when a class has to be guessed
@@ -149,7 +149,7 @@ def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
     if kept: raise FileExistsError(f"{', '.join(map(str, kept))}: already there, kept (--overwrite replaces it).")
     return len(paths)
 
-# %% ../nbs/12_cli.ipynb #fb586978
+# %% ../nbs/12_cli.ipynb #37f415a0
 def one_sentence(error: Exception) -> str:
     "The error in one line, with the file that it is about."
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
@@ -169,7 +169,7 @@ def colorize_photos(photos: list[Photo],
             tqdm.write(text if photo.path.name in text else f"{photo.path}: {text}", file=sys.stderr)
     return pictures, failures
 
-# %% ../nbs/12_cli.ipynb #1694ba8e
+# %% ../nbs/12_cli.ipynb #b70942e0
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Colorize gray photographs by inverting them into BigGAN's features.")
 
@@ -196,7 +196,7 @@ def load_model(name: str):
     except (AttributeError, KeyError, TypeError) as e:  # a JSON file of another kind
         raise ValueError(f"{name} cannot be used: the .json beside it does not describe a colorizer ({e!r}).") from e
 
-# %% ../nbs/12_cli.ipynb #b7acb21c
+# %% ../nbs/12_cli.ipynb #d1504425
 @app.command("colorize")
 def colorize_command(
     photos: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.", metavar="PHOTO", show_default=False)],
@@ -216,7 +216,7 @@ def colorize_command(
     typer.echo(f"{len(found) - failures} of {len(found)} photographs colorized, {pictures} pictures in {out}" + (f"; {failures} with a problem, named above." if failures else "."))
     raise typer.Exit(1 if failures else 0)
 
-# %% ../nbs/12_cli.ipynb #d19b2d27
+# %% ../nbs/12_cli.ipynb #187cf54d
 @app.command("filter")
 def filter_command(
     dataset: Annotated[str, typer.Argument(help="imagenet, tiny-imagenet, photos, or folder (any folder of images, named with --data).")],
@@ -233,7 +233,7 @@ def filter_command(
         filter_colorful(find_dataset(dataset, split=split, root=data), out, threshold=threshold, variant=variant, workers=workers)
     typer.echo(f"List written to {out}")
 
-# %% ../nbs/12_cli.ipynb #d6809a30
+# %% ../nbs/12_cli.ipynb #e5351850
 @app.command("convert")
 def convert_command(
     weights: Annotated[Path, typer.Argument(help="The authors' file of encoder and generator, such as EG_011.ckpt.", metavar="FILE")],
@@ -255,7 +255,7 @@ def convert_command(
         model.save(out, half=half)
     typer.echo(f"Converted to {out}")
 
-# %% ../nbs/12_cli.ipynb #dbf567d8
+# %% ../nbs/12_cli.ipynb #cd5cf4f7
 def parse_settings(texts: list[str]) -> dict:
     "`key=value` texts as a dict; a value is a Python literal where it reads as one, else a string. ValueError for another form."
     bad = [t for t in texts if "=" not in t or not t.partition("=")[0].replace(".", "_").strip().isidentifier()]
@@ -271,13 +271,14 @@ def train_command(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log and preset.", metavar="DIR", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out.", metavar="DIR", show_default=False)] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a setting of the preset; repeatable.", metavar="KEY=VALUE")] = [],
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
 ):
     "Train a colorizer. Run again with the same folder, it goes on from the last checkpoint."
     from biggan_colorize.train import run
-    with expected_errors(): run(preset, data, out, parse_settings(settings))
+    with expected_errors(): run(preset, data, out, parse_settings(settings), save_every=save_every)
     typer.echo(f"Checkpoints, log and weights are in {out}")
 
-# %% ../nbs/12_cli.ipynb #83167d37
+# %% ../nbs/12_cli.ipynb #04963010
 def find_notebook(name: str) -> Path:
     "The notebook of that name in the repository; FileNotFoundError when only the package is installed."
     from biggan_colorize.table import repository

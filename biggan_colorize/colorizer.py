@@ -7,8 +7,8 @@ __all__ = ['WEIGHTS', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_
            'working_size', 'colorize', 'save', 'config_from_dict', 'from_pretrained', 'rename_encoder_key', 'apply_ema',
            'from_official', 'fit_feature_resolution']
 
-# %% ../nbs/04_surgery.ipynb #70d7a2e6
-import json, math, os
+# %% ../nbs/04_surgery.ipynb #04add735
+import json, math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 import torch
@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_checkpoint
 from .color import gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
-from .data import pil_to_tensor, tensor_to_pil
+from .data import pil_to_tensor, replacing, tensor_to_pil
 from .encoder import Encoder, ZEncoder, encoder_plan
 
-# %% ../nbs/04_surgery.ipynb #a904a28f
+# %% ../nbs/04_surgery.ipynb #00a426ca
 def block_index(
     feature_resolution: int,  # 4, 8, 16, …: height of the feature map for an image of the model's own resolution
     resolution: int           # 32, 64, 128 or 256
@@ -40,7 +40,7 @@ def cut(G: Generator, feature_resolution: int):
         for i in range(block_index(feature_resolution, G.cfg.resolution)): G.blocks[i] = nn.ModuleList()
     return G
 
-# %% ../nbs/04_surgery.ipynb #bceadb05
+# %% ../nbs/04_surgery.ipynb #30d86bd8
 @dataclass(frozen=True)
 class ColorizerConfig:
     "Everything that fixes a colorizer's shapes and how it treats lightness; the defaults are the paper's."
@@ -71,7 +71,7 @@ class ColorizerConfig:
         "Sides of an input image have to be multiples of this many pixels."
         return max(2**self.n_down, 2 * self.resolution // self.attention if self.attention else 1)
 
-# %% ../nbs/04_surgery.ipynb #68a2b5dc
+# %% ../nbs/04_surgery.ipynb #523dc264
 class Colorizer(nn.Module):
     "The paper's colorizer (Fig. 2): f = E(x_gray, y), x_hat = G(f, y, z), then the input's L put back."
     def __init__(self, cfg: ColorizerConfig = ColorizerConfig(), classes=(), init="ortho"):
@@ -101,7 +101,7 @@ class Colorizer(nn.Module):
 
     def forward(self, x_gray, y, z): return self.decode(self.encode(x_gray, y), y, z)
 
-# %% ../nbs/04_surgery.ipynb #ac60f5c3
+# %% ../nbs/04_surgery.ipynb #9e024441
 def as_classes(
     label,          # index, (n,) indices, (n_classes,) or (n,n_classes) class weights, or None: all classes alike
     n_classes: int,
@@ -117,7 +117,7 @@ def as_classes(
         raise ValueError(f"Class indices go from 0 to {n_classes - 1}; {int(y.max() if y.max() >= n_classes else y.min())} came.")
     return y.expand(n)
 
-# %% ../nbs/04_surgery.ipynb #b9c2a455
+# %% ../nbs/04_surgery.ipynb #dafd4dcf
 def draw_z(
     seeds,           # one for each image: the same seed gives the same z, whatever the batch
     dim_z: int,
@@ -126,7 +126,7 @@ def draw_z(
     "z (B,dim_z) from N(0, std²)."
     return std * torch.stack([torch.randn(dim_z, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
 
-# %% ../nbs/04_surgery.ipynb #5417ef49
+# %% ../nbs/04_surgery.ipynb #82b73b35
 @torch.no_grad()
 def colorize_batch(
     self: Colorizer,
@@ -142,7 +142,7 @@ def colorize_batch(
 
 Colorizer.colorize_batch = colorize_batch
 
-# %% ../nbs/04_surgery.ipynb #99d3ecc5
+# %% ../nbs/04_surgery.ipynb #11aa1ef5
 def working_size(
     H: int, W: int,   # of the photograph
     cfg: ColorizerConfig
@@ -152,7 +152,7 @@ def working_size(
     scale, m = cfg.resolution / min(H, W), cfg.multiple
     return tuple(max(cfg.resolution, math.ceil(round(side * scale) / m) * m) for side in (H, W))
 
-# %% ../nbs/04_surgery.ipynb #3f3b8dd0
+# %% ../nbs/04_surgery.ipynb #291ccad0
 @torch.no_grad()
 def colorize(
     self: Colorizer,
@@ -170,7 +170,7 @@ def colorize(
 
 Colorizer.colorize = colorize
 
-# %% ../nbs/04_surgery.ipynb #2028e5de
+# %% ../nbs/04_surgery.ipynb #9d745099
 def save(
     self: Colorizer,
     path,               # .safetensors; a .json of the same name is written beside it
@@ -179,17 +179,15 @@ def save(
 ):
     "Writes the weights and, as JSON, the configuration, the classes and `info`; neither is ever left half-written."
     path = Path(path)
-    small = lambda k, v: v.half() if half and not k.rsplit(".", 1)[-1].startswith("stored") else v
+    def small(k, v): return v.half() if half and not k.rsplit(".", 1)[-1].startswith("stored") else v
     state = {k: small(k, v.detach().cpu()).contiguous() for k, v in self.state_dict().items()}
     about = {"config": asdict(self.cfg), "classes": self.classes} | self.info | info
-    for target, write in ((path, lambda t: save_file(state, t)), (path.with_suffix(".json"), lambda t: t.write_text(json.dumps(about, indent=1)))):
-        tmp = target.with_name(target.name + ".tmp")
-        write(tmp)
-        os.replace(tmp, target)
+    with replacing(path) as part: save_file(state, part)
+    with replacing(path.with_suffix(".json")) as part: part.write_text(json.dumps(about, indent=1))
 
 Colorizer.save = save
 
-# %% ../nbs/04_surgery.ipynb #109aba0c
+# %% ../nbs/04_surgery.ipynb #7e18a5b2
 WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../biggan_colorize/weights")
 
 def config_from_dict(cls, d: dict):
@@ -220,14 +218,14 @@ def from_pretrained(
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
 
-# %% ../nbs/04_surgery.ipynb #2feba556
+# %% ../nbs/04_surgery.ipynb #e9f88941
 def rename_encoder_key(k):
     "A key of the authors' encoder → ours: `res1.conv_1.weight` → `blocks.0.conv1.weight`."
     block, layer, rest = k.split(".", 2)
     names = {"conv": "conv_sc", "conv_1": "conv1", "conv_2": "conv2", "normalize_1": "bn1", "normalize_2": "bn2"}
     return f"blocks.{int(block.removeprefix('res')) - 1}.{names[layer]}.{rest}"
 
-# %% ../nbs/04_surgery.ipynb #e0b78a31
+# %% ../nbs/04_surgery.ipynb #48df8a32
 def apply_ema(
     state: dict,  # the authors' EG file: keys in the order of their modules
     ema: dict     # their EMA file, which holds a bare list of parameters in the same order
@@ -242,7 +240,7 @@ def apply_ema(
         if v.shape != state[k].shape: raise ValueError(f"The EMA file has shape {tuple(v.shape)} where {k} of shape {tuple(state[k].shape)} is due.")
     return dict(state) | dict(zip(names, values))
 
-# %% ../nbs/04_surgery.ipynb #264996f6
+# %% ../nbs/04_surgery.ipynb #39c4822b
 def from_official(
     cls,
     path,                     # the authors' `EG_*.ckpt`

@@ -6,9 +6,9 @@
 __all__ = ['PAPER', 'MEASURED', 'NO_WEIGHTS', 'NOT_ASKED', 'PACKAGES', 'COLUMNS', 'Method', 'parse_methods', 'image_name',
            'match_folder', 'read_outputs', 'known_images', 'true_classes', 'best_classes', 'table_row', 'complete',
            'repository', 'commit', 'sha256', 'images_sha256', 'versions', 'where_it_runs', 'grid', 'header', 'footer',
-           'markdown', 'side_by_side', 'replace_file', 'csv_text', 'save_table', 'load_table']
+           'markdown', 'side_by_side', 'csv_text', 'save_table', 'load_table']
 
-# %% ../nbs/10b_table.ipynb #dda17c6a
+# %% ../nbs/10b_table.ipynb #051e1fed
 import csv, hashlib, importlib.metadata, io, json, os, platform, subprocess, tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from .data import imagenet_wnids, list_images, load_image, pil_to_tensor, resize_center_crop
+from .data import imagenet_wnids, list_images, load_image, pil_to_tensor, replacing, resize_center_crop
 
-# %% ../nbs/10b_table.ipynb #3cd06496
+# %% ../nbs/10b_table.ipynb #dc3c1880
 PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 25.51), "DeOldify": (3.49, 23.79),
          "ToVivid": (4.08, 35.13), "Ours": (1.30, 35.91)}  # Table 1 of the paper: FID and colourfulness, ImageNet, 50,000 images
 
@@ -48,7 +48,7 @@ def parse_methods(
     if not found: raise ValueError("No method was named: give at least one of gray, ours, folder:NAME=PATH.")
     return found
 
-# %% ../nbs/10b_table.ipynb #abd80f5f
+# %% ../nbs/10b_table.ipynb #ee2d519b
 def _few(names):
     "The first three of `names`, and how many there are."
     names = list(map(str, names))
@@ -96,7 +96,7 @@ def read_outputs(
     "The images of a folder as a batch; images of another size are resized as originals are."
     return torch.stack([pil_to_tensor(resize_center_crop(load_image(p), size)) for p in paths])
 
-# %% ../nbs/10b_table.ipynb #b7b3b7fc
+# %% ../nbs/10b_table.ipynb #83d6a85e
 def known_images(
     dataset, # ImageDataset with labels
     classes: list, # WordNet ids of the model
@@ -125,7 +125,7 @@ def best_classes(
     if not known: raise ValueError("The classifier knows none of the model's classes.")
     return torch.tensor(known)[probabilities[:, [number[classes[k]] for k in known]].cpu().argmax(1)]
 
-# %% ../nbs/10b_table.ipynb #08c6f4fd
+# %% ../nbs/10b_table.ipynb #4d372749
 MEASURED = ("n", "frechet", "kid", "kid_std", "colorfulness", "colorfulness_real", "colorfulness_difference", "psnr", "ssim", "perceptual")
 NO_WEIGHTS = "not measured here: no weights of this method in this project yet"
 NOT_ASKED = "not measured here: not among the methods of this run"
@@ -150,7 +150,7 @@ def complete(
     order = [m for m in ("gray", *PAPER) if m in rows or m in PAPER]
     return [rows.get(m) or empty[m] for m in order + [m for m in rows if m not in order]]
 
-# %% ../nbs/10b_table.ipynb #f529b72a
+# %% ../nbs/10b_table.ipynb #3d93c1da
 PACKAGES = ("torch", "torchvision", "scikit-image", "scipy", "numpy", "pillow")
 
 def repository() -> Path:
@@ -193,7 +193,7 @@ def where_it_runs(
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {"device": f"{device} ({name})", "threads": torch.get_num_threads()}
 
-# %% ../nbs/10b_table.ipynb #1cdcd555
+# %% ../nbs/10b_table.ipynb #e2ad1767
 def _number(value, form): return "–" if value is None else format(value, form)
 
 def _kid(r): return "–" if r["kid"] is None else f"{r['kid']:.4f} ± {r['kid_std']:.4f}"
@@ -251,7 +251,7 @@ def markdown(
     said = "\n".join(f"- [{k}] {n}" for k, n in enumerate(notes, 1))
     return "\n\n".join(part for part in (header(table["provenance"]), grid(cells), said, footer(table["provenance"])) if part) + "\n"
 
-# %% ../nbs/10b_table.ipynb #2369cb13
+# %% ../nbs/10b_table.ipynb #4bc51fe9
 def side_by_side(
     tables: list, # of {"rows", "provenance"}
 ) -> str:
@@ -267,19 +267,7 @@ def side_by_side(
         return [m, *(_number(v, ".2f") for v in (*ours, *PAPER.get(m, (None, None))))]
     return grid([head, *map(cells, names)])
 
-# %% ../nbs/10b_table.ipynb #55300054
-def replace_file(
-    path: Path,
-    data: bytes, # its new content
-) -> None:
-    "Writes a file in one step: complete, or not at all."
-    path = Path(path)
-    part = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-
+# %% ../nbs/10b_table.ipynb #395a9a27
 def csv_text(
     table: dict, # {"rows", "provenance"}
 ) -> str:
@@ -297,8 +285,8 @@ def save_table(
 ) -> None:
     "Writes NAME.md, NAME.csv and NAME.json to `out`, each in one step."
     texts = {"md": markdown(table) + extra, "csv": csv_text(table), "json": json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"}
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for suffix, text in texts.items(): replace_file(Path(out)/f"{name}.{suffix}", text.encode())
+    for suffix, text in texts.items():
+        with replacing(Path(out)/f"{name}.{suffix}") as part: part.write_text(text, encoding="utf-8")
 
 def load_table(
     path, # a table's JSON
