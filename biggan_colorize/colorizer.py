@@ -7,7 +7,7 @@ __all__ = ['WEIGHTS', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_
            'working_size', 'colorize', 'save', 'config_from_dict', 'from_pretrained', 'rename_encoder_key', 'apply_ema',
            'from_official', 'fit_feature_resolution']
 
-# %% ../nbs/04_surgery.ipynb #04add735
+# %% ../nbs/04_surgery.ipynb #e9f3bd5d
 import json, math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,10 +18,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_checkpoint
 from .color import gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
-from .data import pil_to_tensor, replacing, tensor_to_pil
+from .data import imagenet_wnids, pil_to_tensor, replacing, tensor_to_pil
 from .encoder import Encoder, ZEncoder, encoder_plan
 
-# %% ../nbs/04_surgery.ipynb #00a426ca
+# %% ../nbs/04_surgery.ipynb #070239af
 def block_index(
     feature_resolution: int,  # 4, 8, 16, …: height of the feature map for an image of the model's own resolution
     resolution: int           # 32, 64, 128 or 256
@@ -40,7 +40,7 @@ def cut(G: Generator, feature_resolution: int):
         for i in range(block_index(feature_resolution, G.cfg.resolution)): G.blocks[i] = nn.ModuleList()
     return G
 
-# %% ../nbs/04_surgery.ipynb #30d86bd8
+# %% ../nbs/04_surgery.ipynb #c63cf7af
 @dataclass(frozen=True)
 class ColorizerConfig:
     "Everything that fixes a colorizer's shapes and how it treats lightness; the defaults are the paper's."
@@ -71,7 +71,7 @@ class ColorizerConfig:
         "Sides of an input image have to be multiples of this many pixels."
         return max(2**self.n_down, 2 * self.resolution // self.attention if self.attention else 1)
 
-# %% ../nbs/04_surgery.ipynb #523dc264
+# %% ../nbs/04_surgery.ipynb #f591ac19
 class Colorizer(nn.Module):
     "The paper's colorizer (Fig. 2): f = E(x_gray, y), x_hat = G(f, y, z), then the input's L put back."
     def __init__(self, cfg: ColorizerConfig = ColorizerConfig(), classes=(), init="ortho"):
@@ -101,7 +101,7 @@ class Colorizer(nn.Module):
 
     def forward(self, x_gray, y, z): return self.decode(self.encode(x_gray, y), y, z)
 
-# %% ../nbs/04_surgery.ipynb #9e024441
+# %% ../nbs/04_surgery.ipynb #588d2343
 def as_classes(
     label,          # index, (n,) indices, (n_classes,) or (n,n_classes) class weights, or None: all classes alike
     n_classes: int,
@@ -117,7 +117,7 @@ def as_classes(
         raise ValueError(f"Class indices go from 0 to {n_classes - 1}; {int(y.max() if y.max() >= n_classes else y.min())} came.")
     return y.expand(n)
 
-# %% ../nbs/04_surgery.ipynb #dafd4dcf
+# %% ../nbs/04_surgery.ipynb #02d5c824
 def draw_z(
     seeds,           # one for each image: the same seed gives the same z, whatever the batch
     dim_z: int,
@@ -126,7 +126,7 @@ def draw_z(
     "z (B,dim_z) from N(0, std²)."
     return std * torch.stack([torch.randn(dim_z, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
 
-# %% ../nbs/04_surgery.ipynb #82b73b35
+# %% ../nbs/04_surgery.ipynb #abc20076
 @torch.no_grad()
 def colorize_batch(
     self: Colorizer,
@@ -142,17 +142,18 @@ def colorize_batch(
 
 Colorizer.colorize_batch = colorize_batch
 
-# %% ../nbs/04_surgery.ipynb #11aa1ef5
+# %% ../nbs/04_surgery.ipynb #b0c51028
 def working_size(
     H: int, W: int,   # of the photograph
     cfg: ColorizerConfig
 ):
-    "Height and width at which the model sees a photograph: short side `resolution`, the long side to the next multiple; square in z-space."
+    """Height and width at which the model sees a photograph: short side `resolution`, the long side to the next multiple and at most
+    16 times as long (a longer strip is squeezed); square in z-space."""
     if not cfg.feature_resolution: return cfg.resolution, cfg.resolution
-    scale, m = cfg.resolution / min(H, W), cfg.multiple
+    scale, m = min(cfg.resolution / min(H, W), 16 * cfg.resolution / max(H, W)), cfg.multiple
     return tuple(max(cfg.resolution, math.ceil(round(side * scale) / m) * m) for side in (H, W))
 
-# %% ../nbs/04_surgery.ipynb #291ccad0
+# %% ../nbs/04_surgery.ipynb #8d304fbe
 @torch.no_grad()
 def colorize(
     self: Colorizer,
@@ -170,7 +171,7 @@ def colorize(
 
 Colorizer.colorize = colorize
 
-# %% ../nbs/04_surgery.ipynb #9d745099
+# %% ../nbs/04_surgery.ipynb #194a4f8c
 def save(
     self: Colorizer,
     path,               # .safetensors; a .json of the same name is written beside it
@@ -187,7 +188,7 @@ def save(
 
 Colorizer.save = save
 
-# %% ../nbs/04_surgery.ipynb #7e18a5b2
+# %% ../nbs/04_surgery.ipynb #032a913c
 WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../biggan_colorize/weights")
 
 def config_from_dict(cls, d: dict):
@@ -211,21 +212,25 @@ def from_pretrained(
         raise FileNotFoundError(f"{path} has no {path.with_suffix('.json').name} beside it, which holds its configuration.")
     try: about, state = json.loads(path.with_suffix(".json").read_text()), load_file(path)
     except Exception as e: raise ValueError(f"{path} cannot be read as safetensors with JSON beside it: {e}") from None
-    with torch.device("meta"): model = cls(config_from_dict(ColorizerConfig, about.pop("config")), about.pop("classes"))
+    if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or not isinstance(about.get("classes"), list):
+        raise ValueError(f"{path.with_suffix('.json')} has no config and classes: it is not a colorizer's.")
+    try:
+        with torch.device("meta"): model = cls(config_from_dict(ColorizerConfig, about.pop("config")), about.pop("classes"))
+    except (TypeError, KeyError) as e: raise ValueError(f"{path.with_suffix('.json')} has a configuration that makes no model: {e}") from None
     load_strict(model, state, str(path))
     model.info = about
     return model.eval()
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
 
-# %% ../nbs/04_surgery.ipynb #e9f88941
+# %% ../nbs/04_surgery.ipynb #3354660b
 def rename_encoder_key(k):
     "A key of the authors' encoder → ours: `res1.conv_1.weight` → `blocks.0.conv1.weight`."
     block, layer, rest = k.split(".", 2)
     names = {"conv": "conv_sc", "conv_1": "conv1", "conv_2": "conv2", "normalize_1": "bn1", "normalize_2": "bn2"}
     return f"blocks.{int(block.removeprefix('res')) - 1}.{names[layer]}.{rest}"
 
-# %% ../nbs/04_surgery.ipynb #48df8a32
+# %% ../nbs/04_surgery.ipynb #68832a90
 def apply_ema(
     state: dict,  # the authors' EG file: keys in the order of their modules
     ema: dict     # their EMA file, which holds a bare list of parameters in the same order
@@ -240,7 +245,7 @@ def apply_ema(
         if v.shape != state[k].shape: raise ValueError(f"The EMA file has shape {tuple(v.shape)} where {k} of shape {tuple(state[k].shape)} is due.")
     return dict(state) | dict(zip(names, values))
 
-# %% ../nbs/04_surgery.ipynb #39c4822b
+# %% ../nbs/04_surgery.ipynb #8db7e2b1
 def from_official(
     cls,
     path,                     # the authors' `EG_*.ckpt`
@@ -258,7 +263,8 @@ def from_official(
     def config(fr): return ColorizerConfig(feature_resolution=fr, ch=G.cfg.ch, encoder_ch=ch, class_path="linear", dropout=0.2, z_std=0.8,
                                            gray="rec601", lightness="linear100", gamut="clip",
                                            **{k: getattr(G.cfg, k) for k in ("resolution", "dim_z", "shared_dim", "n_classes", "attention")})
-    with torch.device("meta"): model = cls(config(fit_feature_resolution(E, G.cfg, ch, feature_resolution)))
+    classes = imagenet_wnids() if G.cfg.n_classes == 1000 else ()  # the files hold no names; BigGAN's order is ImageNet's
+    with torch.device("meta"): model = cls(config(fit_feature_resolution(E, G.cfg, ch, feature_resolution)), classes)
     model.G = cut(G, model.cfg.feature_resolution)
     load_strict(model.E, E, str(path))
     return model.eval()

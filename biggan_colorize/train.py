@@ -7,7 +7,7 @@ __all__ = ['PRESETS', 'Preset', 'get_preset', 'change', 'luma', 'put_back_luma',
            'training_set', 'batches', 'epoch_order', 'flip', 'Log', 'read_log', 'checkpoints', 'save_checkpoint', 'run',
            'train_loop', 'plot_log']
 
-# %% ../nbs/06_train.ipynb #12a0e2ca
+# %% ../nbs/06_train.ipynb #94e2abde
 import copy, csv, json, math, time
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -19,9 +19,9 @@ from .biggan import Discriminator
 from .color import rgb_to_x_hat, to_gray, x_hat_to_rgb
 from .colorizer import Colorizer, ColorizerConfig
 from .data import filter_colorful, find_dataset, load_arrays, replacing
-from .losses import LossWeights, discriminator_loss, encoder_loss, generator_loss, perceptual
+from .losses import LossWeights, discriminator_loss, encoder_loss, generator_loss, perceptual, saturate
 
-# %% ../nbs/06_train.ipynb #735481a9
+# %% ../nbs/06_train.ipynb #18c137b6
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on; the defaults are the paper's (§2.3)."
@@ -40,15 +40,16 @@ class Preset:
     ema: float = 0.999            # how much of the averaged weights stays at a step
     min_colorfulness: float = 15. # training images below are left out; 0 keeps all
     luma_in_loss: bool = False    # True: the losses see x_hat with the luma of x put back; False: x_hat as it is (paper)
+    saturate_real: float = 1.     # saturation of the real images shown to D
     discriminator_from: int = 0   # images seen before D joins in
     bf16: bool = True             # the networks compute in bfloat16, the losses and the weights in float32
     seed: int = 0
 
-# %% ../nbs/06_train.ipynb #249c951d
+# %% ../nbs/06_train.ipynb #bbb2a8f1
 PRESETS = {p.name: p for p in (
     Preset(),
     Preset(name="public-code", model=ColorizerConfig(class_path="linear", z_std=0.8, gray="rec601", lightness="linear100", gamut="clip"),
-           perceptual="vgg16-public", batch=60, lr=1e-4, lr_d=3e-5),
+           perceptual="vgg16-public", batch=60, lr=1e-4, lr_d=3e-5, saturate_real=1.2),
     Preset(name="mini", dataset="tiny-imagenet",
            model=ColorizerConfig(resolution=64, feature_resolution=16, ch=24, encoder_ch=24, dim_z=80, shared_dim=64,
                                  n_classes=100, attention=32, dropout=0.),
@@ -59,7 +60,7 @@ PRESETS = {p.name: p for p in (
                                  attention=16, dropout=0.1),
            discriminator_ch=2, loss=LossWeights(perceptual=0.), batch=8, epochs=2, lr=1e-3, lr_d=1e-3, min_colorfulness=0., bf16=False))}
 
-# %% ../nbs/06_train.ipynb #52db0686
+# %% ../nbs/06_train.ipynb #f20e82aa
 def get_preset(
     name: str,
     settings: dict = {}  # {"batch": 16, "model.ch": 8}
@@ -86,7 +87,7 @@ def change(record, settings: dict):
         record = replace(record, **{field: value})
     return record
 
-# %% ../nbs/06_train.ipynb #5e0a153f
+# %% ../nbs/06_train.ipynb #cc0355da
 def luma(x):
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -96,7 +97,7 @@ def put_back_luma(x_fake, x):
     "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
     return x_fake + luma(x) - luma(x_fake)
 
-# %% ../nbs/06_train.ipynb #b7208397
+# %% ../nbs/06_train.ipynb #15c45d87
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
     "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` are copied."
@@ -108,7 +109,7 @@ def ema_decay(limit: float, steps: int):
     "What the average keeps at a step: (1 + n)/(10 + n) after n steps, at most `limit`."
     return min(limit, (1 + steps) / (10 + steps))
 
-# %% ../nbs/06_train.ipynb #629be9c2
+# %% ../nbs/06_train.ipynb #a426f6da
 def set_grad(model, on: bool):
     "Turns the gradients of a model's parameters on or off."
     for p in model.parameters(): p.requires_grad_(on)
@@ -154,6 +155,7 @@ class Trainer:
     def step_D(self, x, x_fake, y):
         "One update of D on real and generated images together → its loss."
         set_grad(self.D, True)
+        if self.preset.saturate_real != 1: x = saturate(x, self.preset.saturate_real)
         with self.autocast(): d = self.D(rgb_to_x_hat(torch.cat([x, x_fake])), torch.cat([y, y])).float()
         loss = discriminator_loss(*d.chunk(2), self.preset.loss)                          # eq. 3
         self.update(self.opt_D, loss)
@@ -185,7 +187,7 @@ class Trainer:
         for k in self.PARTS: getattr(self, k).load_state_dict(state[k])
         self.images = state["images"]
 
-# %% ../nbs/06_train.ipynb #4b08d619
+# %% ../nbs/06_train.ipynb #63f823c6
 def training_set(
     preset: Preset,
     data,      # where the datasets lie; None for BIGGAN_COLORIZE_DATA
@@ -225,7 +227,7 @@ def flip(x):
     "Mirrors a random half of the images."
     return torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(-1), x)
 
-# %% ../nbs/06_train.ipynb #7f65f29c
+# %% ../nbs/06_train.ipynb #19fcebd5
 class Log:
     "The losses as a CSV file, averaged over the steps between two rows; rows beyond a checkpoint are dropped when a run continues from it."
     COLUMNS = ("images", "epoch", "seconds", "E", "G", "D")
@@ -253,7 +255,7 @@ def read_log(path):
     "The rows of a log as dictionaries of numbers; a loss that was not computed yet is NaN."
     with open(path, newline="") as f: return [{k: float(v or "nan") for k, v in r.items()} for r in csv.DictReader(f)]
 
-# %% ../nbs/06_train.ipynb #c400b5b8
+# %% ../nbs/06_train.ipynb #131b5141
 def checkpoints(out):
     "The checkpoints of a folder, oldest first."
     return sorted(Path(out).glob("checkpoint_*.pt"))
@@ -264,7 +266,7 @@ def save_checkpoint(trainer: Trainer, out, keep: int = 2):
     trainer.save(Path(out) / f"checkpoint_{trainer.images:010d}.pt")
     for old in checkpoints(out)[:-keep]: old.unlink()
 
-# %% ../nbs/06_train.ipynb #661103f3
+# %% ../nbs/06_train.ipynb #6f5ee42f
 def run(
     preset: str,           # a key of PRESETS
     data=None,             # where the datasets lie
@@ -277,7 +279,6 @@ def run(
 ):
     "Trains a preset into a folder, or goes on with it, and returns the Trainer."
     p, out = get_preset(preset, settings), Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     dataset = training_set(p, data, out)
     if len(dataset) < p.batch: raise ValueError(f"{len(dataset)} images are fewer than one batch of {p.batch}.")
     trainer = Trainer(p, dataset.classes, device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -314,7 +315,7 @@ def train_loop(trainer, source, n, out, every, save_every, stop_after=None):
                 if stop_after and time.time() - start > stop_after: return False
     return True
 
-# %% ../nbs/06_train.ipynb #e6daf6df
+# %% ../nbs/06_train.ipynb #a91f64c2
 def plot_log(path):
     "The losses of a run against the images seen, as a matplotlib figure."
     import matplotlib.pyplot as plt
