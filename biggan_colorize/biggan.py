@@ -8,7 +8,7 @@ __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGAN
            'UpBlock', 'init_weights', 'Generator', 'DownBlock', 'Discriminator', 'read_checkpoint', 'misfits',
            'load_strict', 'generator_config', 'discriminator_config', 'from_state', 'from_official']
 
-# %% ../nbs/02_biggan.ipynb #e74904c4
+# %% ../nbs/02_biggan.ipynb #78182a3e
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/02_biggan.ipynb #f2d8944e
+# %% ../nbs/02_biggan.ipynb #be2b6c58
 G_CHANNELS = {  # output resolution: width multipliers in front of, and after, each up-block
     32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1), 256: (16, 16, 8, 8, 4, 2, 1)}
 D_CHANNELS = {  # input resolution: width multipliers after each block, and which blocks halve the resolution
@@ -53,7 +53,7 @@ class BigGANConfig:
     @property
     def channels(self): return [m * self.ch for m in G_CHANNELS[self.resolution]]
 
-# %% ../nbs/02_biggan.ipynb #ce54d77c
+# %% ../nbs/02_biggan.ipynb #1e08546c
 def power_iteration(
     W: Tensor,  # (rows, columns)
     u: Tensor,  # (1, rows), the running estimate of the first left singular vector
@@ -66,7 +66,7 @@ def power_iteration(
             u = F.normalize(v @ W.T, eps=eps)
         return (v @ W.T @ u.T).squeeze(), u
 
-# %% ../nbs/02_biggan.ipynb #033dabe7
+# %% ../nbs/02_biggan.ipynb #f86f8e10
 class SpectralNorm:
     "Mixed into a layer with a `weight`: divides it by its largest singular value, one power iteration a call."
     def init_sn(self, eps):
@@ -106,7 +106,7 @@ class SNEmbedding(SpectralNorm, nn.Embedding):
 
     def forward(self, y): return F.embedding(y, self.normalized_weight())
 
-# %% ../nbs/02_biggan.ipynb #414d0994
+# %% ../nbs/02_biggan.ipynb #b586fec5
 class BatchNorm(nn.Module):
     "Batch norm whose scale and bias are chosen by the caller, with BigGAN's buffer names."
     def __init__(self, n, eps):
@@ -140,7 +140,7 @@ class OutputNorm(BatchNorm):
 
     def forward(self, x): return self.normalize(x, self.gain, self.bias)
 
-# %% ../nbs/02_biggan.ipynb #c25c4d5f
+# %% ../nbs/02_biggan.ipynb #b0855c47
 class SelfAttention(nn.Module):
     "SAGAN's attention as BigGAN uses it, (B,C,H,W) → the same: keys and values max-pooled to half size, its output added with weight γ."
     def __init__(self, n, eps=1e-6):
@@ -157,7 +157,7 @@ class SelfAttention(nn.Module):
         out = F.scaled_dot_product_attention(query, key, value, scale=1.)     # no 1/√d in BigGAN
         return x + self.gamma.to(x.dtype) * self.o(out.transpose(1, 2).reshape(B, C // 2, H, W))
 
-# %% ../nbs/02_biggan.ipynb #e76f82df
+# %% ../nbs/02_biggan.ipynb #cfd7e077
 class UpBlock(nn.Module):
     "(B,C,H,W), (B,E) → (B,C',2H,2W): norm, ReLU, upsample, convolve, norm, ReLU, convolve, plus a 1×1 shortcut."
     def __init__(self, n_in, n_out, n_condition, cfg):
@@ -173,7 +173,7 @@ class UpBlock(nn.Module):
         h = self.conv2(F.relu(self.bn2(self.conv1(h), e)))
         return h + F.interpolate(self.conv_sc(x), scale_factor=2)  # a 1×1 convolution commutes with nearest upsampling
 
-# %% ../nbs/02_biggan.ipynb #f364d52d
+# %% ../nbs/02_biggan.ipynb #25bc4170
 def init_weights(model, how="ortho"):
     "Initializes every convolution, linear layer and embedding as published: `ortho`, `N02` (σ = 0.02) or `xavier`; ValueError for another name."
     fill = {"ortho": nn.init.orthogonal_, "N02": lambda w: nn.init.normal_(w, 0, 0.02), "xavier": nn.init.xavier_uniform_}
@@ -182,7 +182,7 @@ def init_weights(model, how="ortho"):
         if isinstance(m, (nn.Conv2d, nn.Linear, nn.Embedding)) and not m.weight.is_meta: fill[how](m.weight)
     return model
 
-# %% ../nbs/02_biggan.ipynb #2b6c9ac7
+# %% ../nbs/02_biggan.ipynb #b4e611a6
 class Generator(nn.Module):
     "BigGAN's generator: z (B,dim_z) and classes → RGB (B,3,R,R) in [-1, 1]."
     def __init__(self, cfg: BigGANConfig = BigGANConfig(), init="ortho"):
@@ -216,7 +216,7 @@ class Generator(nn.Module):
 
     def forward(self, z, y): return self.blocks_from(self.first_map(z), self.embed(y), z)
 
-# %% ../nbs/02_biggan.ipynb #e34fff48
+# %% ../nbs/02_biggan.ipynb #9a662879
 class DownBlock(nn.Module):
     "(B,C,H,W) → (B,C',H/2,W/2), or the same size; the first block of the discriminator takes pixels, without a leading ReLU."
     def __init__(self, n_in, n_out, down=True, first=False, eps=1e-6):
@@ -232,7 +232,7 @@ class DownBlock(nn.Module):
         x = self.pool(x)  # pooling commutes with the 1×1 shortcut, and is cheaper in front of it
         return self.pool(h) + (x if self.conv_sc is None else self.conv_sc(x))
 
-# %% ../nbs/02_biggan.ipynb #2f3f2b38
+# %% ../nbs/02_biggan.ipynb #0a80c378
 class Discriminator(nn.Module):
     "BigGAN's projection discriminator: RGB (B,3,R,R) in [-1, 1] and class indices (B,) → scores (B,1)."
     def __init__(self, cfg: BigGANConfig = BigGANConfig(), init="ortho"):
@@ -256,7 +256,7 @@ class Discriminator(nn.Module):
         h = F.relu(x).sum((2, 3))
         return self.linear(h) + (self.embed(y) * h).sum(1, keepdim=True)
 
-# %% ../nbs/02_biggan.ipynb #1a86cae2
+# %% ../nbs/02_biggan.ipynb #f65b06d0
 UNUSED = re.compile(r"\.in[12]\.|\.sv0$|^sv0$")  # in the public files, but not used for an output: spare norms, and logs of σ
 
 def read_checkpoint(path):
@@ -284,7 +284,7 @@ def load_strict(model: nn.Module, state: dict, what: str):
     model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=any(p.is_meta for p in model.parameters()))
     return model
 
-# %% ../nbs/02_biggan.ipynb #27e1b1ca
+# %% ../nbs/02_biggan.ipynb #2149d40a
 ATTENTION = re.compile(r"blocks\.\d+\.1\.")                           # where attention is, it is a block's second layer
 MISREAD = (KeyError, IndexError, ValueError, AttributeError, TypeError)  # what reading a strange file's keys can raise
 
@@ -311,7 +311,7 @@ def discriminator_config(state: dict, what="The file"):
                             n_classes=len(state["embed.weight"]), attention=attention[0] if attention else 0)
     except MISREAD as e: raise ValueError(f"{what} is not a BigGAN discriminator's: {e!r} is missing or off.") from None
 
-# %% ../nbs/02_biggan.ipynb #e3271650
+# %% ../nbs/02_biggan.ipynb #2c2e7500
 def from_state(cls, state, what="The file"):
     "The network whose shapes and weights are in `state`, every key accounted for, in eval mode."
     state = {k: v for k, v in state.items() if not UNUSED.search(k)}

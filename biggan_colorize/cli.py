@@ -8,7 +8,7 @@ __all__ = ['Photo', 'app', 'images_in', 'unique', 'named_by', 'find_photos', 'gu
            'colorize_photos', 'expected_errors', 'writable_folder', 'load_model', 'colorize_command', 'filter_command',
            'convert_command', 'parse_settings', 'train_command', 'find_notebook', 'evaluate_command']
 
-# %% ../nbs/12_cli.ipynb #14ae510f
+# %% ../nbs/12_cli.ipynb #2be1ce43
 import ast, functools, os, sys
 from collections import namedtuple
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ import typer
 from PIL import Image
 from tqdm import tqdm
 
-# %% ../nbs/12_cli.ipynb #ade7d8fa
+# %% ../nbs/12_cli.ipynb #8e39d407
 Photo = namedtuple("Photo", "path stem")  # a file, and the start of its outputs' names relative to the output folder
 
 def images_in(folder: Path, out: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def images_in(folder: Path, out: Path) -> list[Path]:
     from biggan_colorize.data import list_images
     return [p for p in list_images(folder) if out.resolve() not in p.resolve().parents]
 
-# %% ../nbs/12_cli.ipynb #8f5067b1
+# %% ../nbs/12_cli.ipynb #ea9ed59d
 def unique(stem: str, taken: set[str]) -> str:
     "`stem`, or `stem-2`, `stem-3`, … when it is in `taken` (whatever the case of its letters); adds it to `taken`."
     name, n = stem, 1
@@ -52,7 +52,7 @@ def find_photos(inputs: list[Path], out: Path) -> list[Photo]:
     for p, rel in found.values(): photos.append(Photo(p, unique(str(rel.with_suffix("")), taken)))
     return photos
 
-# %% ../nbs/12_cli.ipynb #612154c7
+# %% ../nbs/12_cli.ipynb #d20695e8
 def guess_label(img: Image.Image,  # any size
                 classes: list[str],
                 classifier):  # `classify(x)`: RGB (B, 3, H, W) in [0, 1] → (B, 1000) probabilities
@@ -72,7 +72,7 @@ def load_classifier():
     from biggan_colorize.features import EfficientNetLite0
     return EfficientNetLite0().eval()
 
-# %% ../nbs/12_cli.ipynb #0d6669a3
+# %% ../nbs/12_cli.ipynb #53192600
 def given_label(query: str, classes: list[str]) -> int:
     "Index in `classes` of a class given by name, WordNet id or index; ValueError suggests close names."
     from biggan_colorize.data import find_class
@@ -86,7 +86,7 @@ def label_name(y: int | None, classes: list[str]) -> str:
     try: return class_name(classes[y]).split(",")[0]
     except ValueError: return classes[y]
 
-# %% ../nbs/12_cli.ipynb #72856e71
+# %% ../nbs/12_cli.ipynb #1a5dbee2
 def parse_seeds(texts: list[str]) -> list[int]:
     "Seeds from `--seeds 0,1,2` and repeated options, each once, in order; ValueError for anything but whole numbers from 0."
     words = [w.strip() for t in texts for w in t.split(",") if w.strip()]
@@ -94,7 +94,7 @@ def parse_seeds(texts: list[str]) -> list[int]:
         raise ValueError(f"Seeds are whole numbers from 0 to 2**32 - 1, such as --seeds 0,1,2, not {','.join(texts)!r}.")
     return list(dict.fromkeys(map(int, words)))
 
-# %% ../nbs/12_cli.ipynb #90ba82bd
+# %% ../nbs/12_cli.ipynb #fd0c5739
 def slug(name: str) -> str:
     "`name` in letters that are safe in a file name: words joined by '-'."
     return "-".join("".join(c if c.isalnum() else " " for c in name).split()) or "class"
@@ -108,7 +108,7 @@ def save_png(img: Image.Image, path: Path) -> None:
     from biggan_colorize.data import replacing
     with replacing(path) as part: img.save(part, format="PNG")
 
-# %% ../nbs/12_cli.ipynb #60e228e0
+# %% ../nbs/12_cli.ipynb #821ad915
 def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
                    y: int | None = None,  # the class; None asks the classifier
                    classifier=load_classifier,  # called only when a class has to be guessed
@@ -130,7 +130,7 @@ def colorize_photo(photo: Photo, model, out: Path, seeds: list[int],
     if kept: raise FileExistsError(f"{', '.join(map(str, kept))}: already there, kept (--overwrite replaces it).")
     return len(paths)
 
-# %% ../nbs/12_cli.ipynb #ff5a7a54
+# %% ../nbs/12_cli.ipynb #7b3b0c33
 def one_sentence(error: Exception) -> str:
     "The error in one line, with the file that it is about."
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
@@ -150,7 +150,7 @@ def colorize_photos(photos: list[Photo],
             tqdm.write(text if photo.path.name in text else f"{photo.path}: {text}", file=sys.stderr)
     return pictures, failures
 
-# %% ../nbs/12_cli.ipynb #33304866
+# %% ../nbs/12_cli.ipynb #d0c00b80
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Colorize gray photographs by inverting them into BigGAN's features.")
 
@@ -175,7 +175,7 @@ def load_model(name: str):
     from biggan_colorize.colorizer import Colorizer
     return Colorizer.from_pretrained(name)
 
-# %% ../nbs/12_cli.ipynb #d190f124
+# %% ../nbs/12_cli.ipynb #01b45bc8
 @app.command("colorize")
 def colorize_command(
     photos: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.", metavar="PHOTO", show_default=False)],
@@ -195,7 +195,7 @@ def colorize_command(
     typer.echo(f"{len(found) - failures} of {len(found)} photographs colorized, {pictures} pictures in {out}" + (f"; {failures} with a problem, named above." if failures else "."))
     raise typer.Exit(1 if failures else 0)
 
-# %% ../nbs/12_cli.ipynb #40dac3ec
+# %% ../nbs/12_cli.ipynb #15f7724f
 @app.command("filter")
 def filter_command(
     dataset: Annotated[str, typer.Argument(help="imagenet, tiny-imagenet, photos, or folder (any folder of images, named with --data).")],
@@ -212,7 +212,7 @@ def filter_command(
         filter_colorful(find_dataset(dataset, split=split, root=data), out, threshold=threshold, variant=variant, workers=workers)
     typer.echo(f"List written to {out}")
 
-# %% ../nbs/12_cli.ipynb #75bdce58
+# %% ../nbs/12_cli.ipynb #aaeb6dd1
 @app.command("convert")
 def convert_command(
     weights: Annotated[Path, typer.Argument(help="The authors' file of encoder and generator, such as EG_011.ckpt.", metavar="FILE")],
@@ -232,7 +232,7 @@ def convert_command(
         model.save(out, half=half)
     typer.echo(f"Converted to {out}")
 
-# %% ../nbs/12_cli.ipynb #aaed7595
+# %% ../nbs/12_cli.ipynb #c6763e04
 def parse_settings(texts: list[str]) -> dict:
     "`key=value` texts as a dict; a value is a Python literal where it reads as one, else a string. ValueError for another form."
     bad = [t for t in texts if "=" not in t or not t.partition("=")[0].replace(".", "_").strip().isidentifier()]
@@ -255,7 +255,7 @@ def train_command(
     with expected_errors(): run(preset, data, out, parse_settings(settings), save_every=save_every)
     typer.echo(f"Checkpoints, log and weights are in {out}")
 
-# %% ../nbs/12_cli.ipynb #ed5eef33
+# %% ../nbs/12_cli.ipynb #0037a3dd
 def find_notebook(name: str) -> Path:
     "The notebook of that name in the repository; FileNotFoundError when only the package is installed."
     from biggan_colorize.table import repository

@@ -7,7 +7,7 @@ __all__ = ['STAGES', 'OFFLINE', 'WEIGHT_URLS', 'FRECHET_BACKENDS', 'PERCEPTUAL_B
            'Frozen', 'check_precision', 'precise', 'EfficientNetLite0', 'restrict', 'PerceptualDistance',
            'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend', 'perceptual_distance']
 
-# %% ../nbs/01b_features.ipynb #3f844576
+# %% ../nbs/01b_features.ipynb #3ca513d4
 import contextlib, io, warnings
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from torchvision import models
 
 from .data import imagenet_wnids
 
-# %% ../nbs/01b_features.ipynb #966460d2
+# %% ../nbs/01b_features.ipynb #e9b3e454
 def check_rgb(
     x: torch.Tensor, # images, (B, 3, H, W) floats in [0, 1]
 ) -> torch.Tensor:
@@ -44,7 +44,7 @@ def resize_rgb(
     "`x` resized to (B, 3, size, size): bicubic, antialiased, clamped to [0, 1]."
     return F.interpolate(x, size=(size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
-# %% ../nbs/01b_features.ipynb #39080513
+# %% ../nbs/01b_features.ipynb #048c3348
 STAGES = (0, 2, 4, 10, 15)  # the last block of each stage of EfficientNet-Lite0; strides 2, 4, 8, 16, 32
 
 class Frozen(nn.Module):
@@ -107,7 +107,7 @@ class EfficientNetLite0(Frozen):
             if i in stages: out.append(h)
         return out
 
-# %% ../nbs/01b_features.ipynb #4c6e9a9a
+# %% ../nbs/01b_features.ipynb #b1e628d4
 def restrict(
     probs: torch.Tensor, # (B, 1000), in ImageNet's order
     classes: list, # WordNet ids that a model knows; one outside ImageNet gets 0
@@ -118,7 +118,7 @@ def restrict(
     p = torch.stack([probs[:, number[c]] if c in number else torch.zeros_like(probs[:, 0]) for c in classes], 1)
     return p / p.sum(1, keepdim=True).clamp_min(1e-30)
 
-# %% ../nbs/01b_features.ipynb #d0d1c417
+# %% ../nbs/01b_features.ipynb #cb9f1c56
 class PerceptualDistance(Frozen):
     "LPIPS's form without learned weights on EfficientNet-Lite0 taps: (B, 3, H, W) in [0, 1] twice → (B,), in [0, 4], differentiable."
     name = "efficientnet-lite0"
@@ -135,7 +135,7 @@ class PerceptualDistance(Frozen):
         taps = [[F.normalize(t.float(), dim=1) for t in self.net.taps(v, self.size, self.stages)] for v in (x, x2)]
         return torch.stack([(a - b).square().sum(1).mean((1, 2)) for a, b in zip(*taps)]).mean(0)
 
-# %% ../nbs/01b_features.ipynb #478c7ace
+# %% ../nbs/01b_features.ipynb #fb733e70
 OFFLINE = "efficientnet-lite0"
 WEIGHT_URLS = {
     "inception": FID_WEIGHTS_URL,
@@ -159,7 +159,7 @@ def weights_file(
                                 f"put it there from {url}, or ask for {OFFLINE!r}, which works offline.")
     return path
 
-# %% ../nbs/01b_features.ipynb #a2016682
+# %% ../nbs/01b_features.ipynb #7c18f18f
 class Backend(Protocol):
     "What the Fréchet distance asks of a network: a name, its precision, `dim` numbers an image."
     name: str
@@ -200,7 +200,7 @@ class LPIPSDistance(Frozen):
         check_pair(x, x2)
         return self.net(x, x2, normalize=True).flatten()
 
-# %% ../nbs/01b_features.ipynb #6e224c7b
+# %% ../nbs/01b_features.ipynb #6043df45
 FRECHET_BACKENDS = (OFFLINE, "inception")
 PERCEPTUAL_BACKENDS = (OFFLINE, "lpips-vgg", "lpips-alex", "lpips-squeeze")
 

@@ -8,7 +8,7 @@ __all__ = ['PAPER', 'MEASURED', 'NO_WEIGHTS', 'NOT_ASKED', 'PACKAGES', 'COLUMNS'
            'commit', 'sha256', 'images_sha256', 'versions', 'where_it_runs', 'grid', 'header', 'footer', 'markdown',
            'side_by_side', 'csv_text', 'save_table', 'load_table']
 
-# %% ../nbs/10b_table.ipynb #662ab34f
+# %% ../nbs/10b_table.ipynb #bffe4283
 import csv, hashlib, importlib.metadata, io, json, os, platform, subprocess, tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from PIL import Image
 
 from .data import list_images, load_image, pil_to_tensor, replacing, resize_center_crop
 
-# %% ../nbs/10b_table.ipynb #7bfedae2
+# %% ../nbs/10b_table.ipynb #6c0bf987
 PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 25.51), "DeOldify": (3.49, 23.79),
          "ToVivid": (4.08, 35.13), "Ours": (1.30, 35.91)}  # Table 1 of the paper: FID and colourfulness, ImageNet, 50,000 images
 
@@ -48,7 +48,7 @@ def parse_methods(
     if not found: raise ValueError("No method was named: give at least one of gray, ours, folder:NAME=PATH.")
     return found
 
-# %% ../nbs/10b_table.ipynb #ff7dac2d
+# %% ../nbs/10b_table.ipynb #1a5d322d
 def _few(names):
     "The first three of `names`, and how many there are."
     names = list(map(str, names))
@@ -96,7 +96,7 @@ def read_outputs(
     "The images of a folder as a batch; images of another size are resized as originals are."
     return torch.stack([pil_to_tensor(resize_center_crop(load_image(p), size)) for p in paths])
 
-# %% ../nbs/10b_table.ipynb #de24797f
+# %% ../nbs/10b_table.ipynb #22026211
 def known_images(
     dataset, # ImageDataset with labels
     classes: list, # WordNet ids of the model
@@ -115,7 +115,7 @@ def true_classes(
     number = {w: k for k, w in enumerate(classes)}
     return torch.tensor([number[dataset.classes[k]] for k in dataset.labels])
 
-# %% ../nbs/10b_table.ipynb #b0d1e540
+# %% ../nbs/10b_table.ipynb #0322593a
 MEASURED = ("n", "frechet", "kid", "kid_std", "colorfulness", "colorfulness_real", "colorfulness_difference", "psnr", "ssim", "perceptual")
 NO_WEIGHTS = "not measured here: no weights of this method in this project yet"
 NOT_ASKED = "not measured here: not among the methods of this run"
@@ -140,7 +140,7 @@ def complete(
     order = [m for m in ("gray", *PAPER) if m in rows or m in PAPER]
     return [rows.get(m) or empty[m] for m in order + [m for m in rows if m not in order]]
 
-# %% ../nbs/10b_table.ipynb #85e37594
+# %% ../nbs/10b_table.ipynb #ecec1269
 PACKAGES = ("torch", "torchvision", "scikit-image", "scipy", "numpy", "pillow")
 
 def repository() -> Path:
@@ -183,7 +183,7 @@ def where_it_runs(
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
     return {"device": f"{device} ({name})", "threads": torch.get_num_threads()}
 
-# %% ../nbs/10b_table.ipynb #daed5aa8
+# %% ../nbs/10b_table.ipynb #ce7bf325
 def _number(value, form): return "–" if value is None else format(value, form)
 
 def _kid(r): return "–" if r["kid"] is None else f"{r['kid']:.4f} ± {r['kid_std']:.4f}"
@@ -241,7 +241,7 @@ def markdown(
     said = "\n".join(f"- [{k}] {n}" for k, n in enumerate(notes, 1))
     return "\n\n".join(part for part in (header(table["provenance"]), grid(cells), said, footer(table["provenance"])) if part) + "\n"
 
-# %% ../nbs/10b_table.ipynb #d80d853e
+# %% ../nbs/10b_table.ipynb #93c01b15
 def side_by_side(
     tables: list, # of {"rows", "provenance"}
 ) -> str:
@@ -257,7 +257,7 @@ def side_by_side(
         return [m, *(_number(v, ".2f") for v in (*ours, *PAPER.get(m, (None, None))))]
     return grid([head, *map(cells, names)])
 
-# %% ../nbs/10b_table.ipynb #93793473
+# %% ../nbs/10b_table.ipynb #fefb9203
 def csv_text(
     table: dict, # {"rows", "provenance"}
 ) -> str:
