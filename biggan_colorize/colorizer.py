@@ -7,7 +7,7 @@ __all__ = ['WEIGHTS', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_
            'working_size', 'colorize', 'save', 'config_from_dict', 'from_pretrained', 'rename_encoder_key', 'apply_ema',
            'from_official', 'fit_feature_resolution']
 
-# %% ../nbs/04_surgery.ipynb #b0833863
+# %% ../nbs/04_surgery.ipynb #d4486c50
 import json, math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,7 +21,7 @@ from .color import gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, t
 from .data import imagenet_wnids, pil_to_tensor, replacing, tensor_to_pil
 from .encoder import Encoder, ZEncoder, encoder_plan
 
-# %% ../nbs/04_surgery.ipynb #35f4c51a
+# %% ../nbs/04_surgery.ipynb #64500b9c
 def block_index(
     feature_resolution: int,  # 4, 8, 16, …: height of the feature map for an image of the model's own resolution
     resolution: int           # 32, 64, 128 or 256
@@ -40,7 +40,7 @@ def cut(G: Generator, feature_resolution: int):
         for i in range(block_index(feature_resolution, G.cfg.resolution)): G.blocks[i] = nn.ModuleList()
     return G
 
-# %% ../nbs/04_surgery.ipynb #05080a83
+# %% ../nbs/04_surgery.ipynb #8a04292b
 @dataclass(frozen=True)
 class ColorizerConfig:
     "Everything that fixes a colorizer's shapes and how it treats lightness; the defaults are the paper's."
@@ -71,7 +71,7 @@ class ColorizerConfig:
         "Sides of an input image have to be multiples of this many pixels."
         return max(2**self.n_down, 2 * self.resolution // self.attention if self.attention else 1)
 
-# %% ../nbs/04_surgery.ipynb #edbe616e
+# %% ../nbs/04_surgery.ipynb #c9334254
 class Colorizer(nn.Module):
     "The paper's colorizer (Fig. 2): f = E(x_gray, y), x_hat = G(f, y, z), then the input's L put back."
     def __init__(self, cfg: ColorizerConfig = ColorizerConfig(), classes=(), init="ortho"):
@@ -101,7 +101,7 @@ class Colorizer(nn.Module):
 
     def forward(self, x_gray, y, z): return self.decode(self.encode(x_gray, y), y, z)
 
-# %% ../nbs/04_surgery.ipynb #689e7f5b
+# %% ../nbs/04_surgery.ipynb #2a52d174
 def as_classes(
     label,          # index, (n,) indices, (n_classes,) or (n,n_classes) class weights, or None: all classes alike
     n_classes: int,
@@ -117,7 +117,7 @@ def as_classes(
         raise ValueError(f"Class indices go from 0 to {n_classes - 1}; {int(y.max() if y.max() >= n_classes else y.min())} came.")
     return y.expand(n)
 
-# %% ../nbs/04_surgery.ipynb #a707d2c1
+# %% ../nbs/04_surgery.ipynb #d9b300d9
 def draw_z(
     seeds,           # one for each image: the same seed gives the same z, whatever the batch
     dim_z: int,
@@ -126,7 +126,7 @@ def draw_z(
     "z (B,dim_z) from N(0, std²)."
     return std * torch.stack([torch.randn(dim_z, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
 
-# %% ../nbs/04_surgery.ipynb #bec8bd10
+# %% ../nbs/04_surgery.ipynb #4bcd8cd0
 @torch.no_grad()
 def colorize_batch(
     self: Colorizer,
@@ -142,7 +142,7 @@ def colorize_batch(
 
 Colorizer.colorize_batch = colorize_batch
 
-# %% ../nbs/04_surgery.ipynb #35d69cc0
+# %% ../nbs/04_surgery.ipynb #85bb5956
 def working_size(
     H: int, W: int,   # of the photograph
     cfg: ColorizerConfig
@@ -153,7 +153,7 @@ def working_size(
     scale, m = min(cfg.resolution / min(H, W), 16 * cfg.resolution / max(H, W)), cfg.multiple
     return tuple(max(cfg.resolution, math.ceil(round(side * scale) / m) * m) for side in (H, W))
 
-# %% ../nbs/04_surgery.ipynb #7a39fe38
+# %% ../nbs/04_surgery.ipynb #b3d9500d
 @torch.no_grad()
 def colorize(
     self: Colorizer,
@@ -171,7 +171,7 @@ def colorize(
 
 Colorizer.colorize = colorize
 
-# %% ../nbs/04_surgery.ipynb #b931efcd
+# %% ../nbs/04_surgery.ipynb #513fc1d1
 def save(
     self: Colorizer,
     path,               # .safetensors; a .json of the same name is written beside it
@@ -188,7 +188,7 @@ def save(
 
 Colorizer.save = save
 
-# %% ../nbs/04_surgery.ipynb #23ebaa5e
+# %% ../nbs/04_surgery.ipynb #843852f8
 WEIGHTS = Path(__file__).parent / "weights" if "__file__" in globals() else Path("../biggan_colorize/weights")
 
 def config_from_dict(cls, d: dict):
@@ -223,14 +223,14 @@ def from_pretrained(
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
 
-# %% ../nbs/04_surgery.ipynb #9acc9e5e
+# %% ../nbs/04_surgery.ipynb #82d14a7e
 def rename_encoder_key(k):
     "A key of the authors' encoder → ours: `res1.conv_1.weight` → `blocks.0.conv1.weight`."
     block, layer, rest = k.split(".", 2)
     names = {"conv": "conv_sc", "conv_1": "conv1", "conv_2": "conv2", "normalize_1": "bn1", "normalize_2": "bn2"}
     return f"blocks.{int(block.removeprefix('res')) - 1}.{names[layer]}.{rest}"
 
-# %% ../nbs/04_surgery.ipynb #7df1677b
+# %% ../nbs/04_surgery.ipynb #15f76377
 def apply_ema(
     state: dict,  # the authors' EG file: keys in the order of their modules
     ema: dict     # their EMA file, which holds a bare list of parameters in the same order
@@ -245,7 +245,7 @@ def apply_ema(
         if v.shape != state[k].shape: raise ValueError(f"The EMA file has shape {tuple(v.shape)} where {k} of shape {tuple(state[k].shape)} is due.")
     return dict(state) | dict(zip(names, values))
 
-# %% ../nbs/04_surgery.ipynb #4e7276f7
+# %% ../nbs/04_surgery.ipynb #0b5db5e4
 def from_official(
     cls,
     path,                     # the authors' `EG_*.ckpt`

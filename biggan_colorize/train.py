@@ -7,7 +7,7 @@ __all__ = ['PRESETS', 'Preset', 'get_preset', 'change', 'luma', 'put_back_luma',
            'training_set', 'batches', 'epoch_order', 'flip', 'Log', 'read_log', 'checkpoints', 'save_checkpoint', 'run',
            'train_loop', 'plot_log']
 
-# %% ../nbs/06_train.ipynb #854161de
+# %% ../nbs/06_train.ipynb #19122692
 import copy, csv, json, math, time
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from .colorizer import Colorizer, ColorizerConfig
 from .data import filter_colorful, find_dataset, load_arrays, replacing
 from .losses import LossWeights, discriminator_loss, encoder_loss, generator_loss, perceptual, saturate
 
-# %% ../nbs/06_train.ipynb #203b551c
+# %% ../nbs/06_train.ipynb #4de5c52c
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on; the defaults are the paper's (§2.3)."
@@ -45,7 +45,7 @@ class Preset:
     bf16: bool = True             # the networks compute in bfloat16, the losses and the weights in float32
     seed: int = 0
 
-# %% ../nbs/06_train.ipynb #22378a72
+# %% ../nbs/06_train.ipynb #ee3e81ae
 PRESETS = {p.name: p for p in (
     Preset(),
     Preset(name="public-code", model=ColorizerConfig(class_path="linear", z_std=0.8, gray="rec601", lightness="linear100", gamut="clip"),
@@ -60,7 +60,7 @@ PRESETS = {p.name: p for p in (
                                  attention=16, dropout=0.1),
            discriminator_ch=2, loss=LossWeights(perceptual=0.), batch=8, epochs=2, lr=1e-3, lr_d=1e-3, min_colorfulness=0., bf16=False))}
 
-# %% ../nbs/06_train.ipynb #d5e7f7e4
+# %% ../nbs/06_train.ipynb #a04ea157
 def get_preset(
     name: str,
     settings: dict = {}  # {"batch": 16, "model.ch": 8}
@@ -87,7 +87,7 @@ def change(record, settings: dict):
         record = replace(record, **{field: value})
     return record
 
-# %% ../nbs/06_train.ipynb #e4b72469
+# %% ../nbs/06_train.ipynb #bd9c0f9f
 def luma(x):
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -97,7 +97,7 @@ def put_back_luma(x_fake, x):
     "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
     return x_fake + luma(x) - luma(x_fake)
 
-# %% ../nbs/06_train.ipynb #42be8f5d
+# %% ../nbs/06_train.ipynb #00367e03
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
     "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` are copied."
@@ -109,7 +109,7 @@ def ema_decay(limit: float, steps: int):
     "What the average keeps at a step: (1 + n)/(10 + n) after n steps, at most `limit`."
     return min(limit, (1 + steps) / (10 + steps))
 
-# %% ../nbs/06_train.ipynb #fad0b18e
+# %% ../nbs/06_train.ipynb #cf506e57
 def set_grad(model, on: bool):
     "Turns the gradients of a model's parameters on or off."
     for p in model.parameters(): p.requires_grad_(on)
@@ -187,7 +187,7 @@ class Trainer:
         for k in self.PARTS: getattr(self, k).load_state_dict(state[k])
         self.images = state["images"]
 
-# %% ../nbs/06_train.ipynb #4379541c
+# %% ../nbs/06_train.ipynb #64648233
 def training_set(
     preset: Preset,
     data,      # where the datasets lie; None for BIGGAN_COLORIZE_DATA
@@ -227,7 +227,7 @@ def flip(x):
     "Mirrors a random half of the images."
     return torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(-1), x)
 
-# %% ../nbs/06_train.ipynb #d5d872db
+# %% ../nbs/06_train.ipynb #40f24242
 class Log:
     "The losses as a CSV file, averaged over the steps between two rows; rows beyond a checkpoint are dropped when a run continues from it."
     COLUMNS = ("images", "epoch", "seconds", "E", "G", "D")
@@ -255,7 +255,7 @@ def read_log(path):
     "The rows of a log as dictionaries of numbers; a loss that was not computed yet is NaN."
     with open(path, newline="") as f: return [{k: float(v or "nan") for k, v in r.items()} for r in csv.DictReader(f)]
 
-# %% ../nbs/06_train.ipynb #6238058d
+# %% ../nbs/06_train.ipynb #f3af1639
 def checkpoints(out):
     "The checkpoints of a folder, oldest first."
     return sorted(Path(out).glob("checkpoint_*.pt"))
@@ -266,7 +266,7 @@ def save_checkpoint(trainer: Trainer, out, keep: int = 2):
     trainer.save(Path(out) / f"checkpoint_{trainer.images:010d}.pt")
     for old in checkpoints(out)[:-keep]: old.unlink()
 
-# %% ../nbs/06_train.ipynb #ce00348e
+# %% ../nbs/06_train.ipynb #022db605
 def run(
     preset: str,           # a key of PRESETS
     data=None,             # where the datasets lie
@@ -315,7 +315,7 @@ def train_loop(trainer, source, n, out, every, save_every, stop_after=None):
                 if stop_after and time.time() - start > stop_after: return False
     return True
 
-# %% ../nbs/06_train.ipynb #43a0716d
+# %% ../nbs/06_train.ipynb #00291f24
 def plot_log(path):
     "The losses of a run against the images seen, as a matplotlib figure."
     import matplotlib.pyplot as plt
