@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGANConfig', 'power_iteration', 'SpectralNorm',
-           'SNConv2d', 'SNLinear', 'SNEmbedding', 'BatchNorm', 'ConditionalBatchNorm', 'OutputNorm', 'SelfAttention',
-           'UpBlock', 'init_weights', 'Generator', 'DownBlock', 'Discriminator', 'read_checkpoint', 'misfits',
-           'load_strict', 'generator_config', 'discriminator_config', 'from_state', 'from_official']
+           'widened', 'SNConv2d', 'SNLinear', 'SNEmbedding', 'MeanOverProcesses', 'BatchNorm', 'share_statistics',
+           'ConditionalBatchNorm', 'OutputNorm', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator', 'DownBlock',
+           'Discriminator', 'read_checkpoint', 'misfits', 'load_strict', 'generator_config', 'discriminator_config',
+           'from_state', 'from_official']
 
 # %% ../nbs/02_biggan.ipynb #78182a3e
 import re
 from dataclasses import dataclass
 from pathlib import Path
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -80,6 +82,11 @@ class SpectralNorm:
         return self.weight / sigma
 
 
+def widened(w: Tensor):
+    "(O,I,3,3) → (O,I,4,4): a kernel added to itself shifted by one pixel right, down, and both."
+    return sum(F.pad(w, (dx, 1 - dx, dy, 1 - dy)) for dx in (0, 1) for dy in (0, 1))
+
+
 class SNConv2d(SpectralNorm, nn.Conv2d):
     "A same-size convolution under spectral norm."
     def __init__(self, n_in, n_out, size=3, bias=True, eps=1e-6):
@@ -87,6 +94,14 @@ class SNConv2d(SpectralNorm, nn.Conv2d):
         self.init_sn(eps)
 
     def forward(self, x): return F.conv2d(x, self.normalized_weight(), self.bias, padding=self.padding)
+
+    def after_doubling(self, x):
+        "`self(nearest upsampling of x)` for a 3×3 kernel, at the low resolution: (B,C,H,W) → (B,C',2H,2W)."
+        return F.conv_transpose2d(x, widened(self.normalized_weight()).flip(2, 3).transpose(0, 1), self.bias, stride=2, padding=1)
+
+    def then_halving(self, x):
+        "`average pooling of self(x)` for a 3×3 kernel, at the low resolution: (B,C,H,W) → (B,C',H/2,W/2)."
+        return F.conv2d(x, widened(self.normalized_weight()) / 4, self.bias, stride=2, padding=1)
 
 
 class SNLinear(SpectralNorm, nn.Linear):
@@ -107,8 +122,21 @@ class SNEmbedding(SpectralNorm, nn.Embedding):
     def forward(self, y): return F.embedding(y, self.normalized_weight())
 
 # %% ../nbs/02_biggan.ipynb #b586fec5
+class MeanOverProcesses(torch.autograd.Function):
+    "The mean of a tensor over all processes, on any backend; its gradient is the same mean of theirs."
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone()
+        dist.all_reduce(x)
+        return x / dist.get_world_size()
+    @staticmethod
+    def backward(ctx, grad): return MeanOverProcesses.forward(ctx, grad)
+
+
 class BatchNorm(nn.Module):
     "Batch norm whose scale and bias are chosen by the caller, with BigGAN's buffer names."
+    shared = False  # True: the statistics are those of the batches of all processes together, see `share_statistics`
+
     def __init__(self, n, eps):
         super().__init__()
         self.eps = eps
@@ -117,7 +145,27 @@ class BatchNorm(nn.Module):
 
     def normalize(self, x, gain=None, bias=None):
         "(B,C,H,W) → the same, by the batch's statistics in training and the stored ones else."
+        if self.training and self.shared: return self.normalize_shared(x, gain, bias)
         return F.batch_norm(x, self.stored_mean, self.stored_var, gain, bias, self.training, 0.1, self.eps)
+
+    def normalize_shared(self, x, gain, bias):
+        "The same over the batches of all processes, which have to be of one size."
+        def over_batch(v): return MeanOverProcesses.apply(v.mean((0, 2, 3), keepdim=True))
+        mean = over_batch(x.float())
+        centred = x.float() - mean
+        var, n = over_batch(centred.square()), x.numel() // x.shape[1] * dist.get_world_size()
+        with torch.no_grad():
+            self.stored_mean.lerp_(mean.flatten(), 0.1)
+            self.stored_var.lerp_(var.flatten() * n / (n - 1), 0.1)
+        x = (centred * (var + self.eps).rsqrt()).to(x.dtype)
+        return x if gain is None else x * gain[:, None, None].to(x.dtype) + bias[:, None, None].to(x.dtype)
+
+
+def share_statistics(model, on=True):
+    "Batch norm over the batches of all processes, or over each one's own; needs a process group (torch.distributed)."
+    for m in model.modules():
+        if isinstance(m, BatchNorm): m.shared = on
+    return model
 
 
 class ConditionalBatchNorm(BatchNorm):
@@ -169,8 +217,8 @@ class UpBlock(nn.Module):
         self.bn2 = ConditionalBatchNorm(n_out, n_condition, linear, cfg.bn_eps)
 
     def forward(self, x, e):
-        h = F.interpolate(F.relu(self.bn1(x, e)), scale_factor=2)
-        h = self.conv2(F.relu(self.bn2(self.conv1(h), e)))
+        h = self.conv1.after_doubling(F.relu(self.bn1(x, e)))
+        h = self.conv2(F.relu(self.bn2(h, e)))
         return h + F.interpolate(self.conv_sc(x), scale_factor=2)  # a 1×1 convolution commutes with nearest upsampling
 
 # %% ../nbs/02_biggan.ipynb #25bc4170
@@ -228,9 +276,10 @@ class DownBlock(nn.Module):
     def pool(self, x): return F.avg_pool2d(x, 2) if self.down else x
 
     def forward(self, x):
-        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        h = F.relu(self.conv1(x if self.first else F.relu(x)))
+        h = self.conv2.then_halving(h) if self.down else self.conv2(h)
         x = self.pool(x)  # pooling commutes with the 1×1 shortcut, and is cheaper in front of it
-        return self.pool(h) + (x if self.conv_sc is None else self.conv_sc(x))
+        return h + (x if self.conv_sc is None else self.conv_sc(x))
 
 # %% ../nbs/02_biggan.ipynb #0a80c378
 class Discriminator(nn.Module):
