@@ -205,12 +205,13 @@ def filter_command(
     threshold: Annotated[float, typer.Option(help="Images below this colourfulness are left out.")] = 15.,
     variant: Annotated[str, typer.Option(help="Colourfulness as defined (hasler) or with absolute values (abs).")] = "hasler",
     workers: Annotated[int, typer.Option(help="Processes that measure.", min=1)] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Keep a JPEG file by its score at 1/8 of its size where that is clearly high enough.")] = False,
 ):
     "List the images that are colourful enough to train on."
-    from biggan_colorize.data import filter_colorful, find_dataset
+    from biggan_colorize.data import filter_colorful, filter_summary, find_dataset
     with expected_errors():
-        filter_colorful(find_dataset(dataset, split=split, root=data), out, threshold=threshold, variant=variant, workers=workers)
-    typer.echo(f"List written to {out}")
+        filter_colorful(find_dataset(dataset, split=split, root=data), out, threshold=threshold, variant=variant, workers=workers, quick=quick)
+    typer.echo(f"List written to {out}: {filter_summary(out)}")
 
 # %% ../nbs/12_cli.ipynb #aaeb6dd1
 @app.command("convert")
@@ -244,16 +245,29 @@ def parse_settings(texts: list[str]) -> dict:
 
 @app.command("train")
 def train_command(
-    preset: Annotated[str, typer.Argument(help="paper, mini or nano.")],
+    preset: Annotated[str, typer.Argument(help="paper, public-code, mini-prior, mini, nano-prior or nano.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log and preset.", metavar="DIR", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out.", metavar="DIR", show_default=False)] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a setting of the preset; repeatable.", metavar="KEY=VALUE")] = [],
     save_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 500,
+    keep: Annotated[int, typer.Option(help="Checkpoints kept.", min=1)] = 2,
+    sample_every: Annotated[int, typer.Option(help="Steps between pictures of samples; 0 for none.", min=0)] = 0,
+    snapshot_every: Annotated[int, typer.Option(help="Steps between weights that are kept; 0 for none.", min=0)] = 0,
+    minutes: Annotated[float, typer.Option(help="Pause after so many minutes; 0 for no limit.", min=0)] = 0,
+    accumulate: Annotated[int, typer.Option(help="Parts in which a process works through its share of a batch, to need less memory.", min=1)] = 1,
+    shared_statistics: Annotated[bool, typer.Option("--shared-statistics", help="Batch norm over the batches of all processes.")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    filter_list: Annotated[Path | None, typer.Option(help="A list made by the command filter; made anew when left out.", metavar="FILE", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(help="Processes that decode images.", min=0)] = 2,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one when left out.", show_default=False)] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the losses for TensorBoard too.")] = False,
 ):
-    "Train a colorizer. Run again with the same folder, it goes on from the last checkpoint."
+    "Train a colorizer or a prior. Run again with the same folder, it goes on from the last checkpoint; under torchrun, many processes share the work."
     from biggan_colorize.train import run
-    with expected_errors(): run(preset, data, out, parse_settings(settings), save_every=save_every)
-    typer.echo(f"Checkpoints, log and weights are in {out}")
+    with expected_errors():
+        run(preset, data, out, parse_settings(settings), device=device, save_every=save_every, keep=keep, sample_every=sample_every, snapshot_every=snapshot_every,
+            minutes=minutes, accumulate=accumulate, shared_statistics=shared_statistics, compile=compile, filter_list=filter_list, workers=workers, tensorboard=tensorboard)
+    if os.environ.get("RANK", "0") == "0": typer.echo(f"Checkpoints, log and weights are in {out}")
 
 # %% ../nbs/12_cli.ipynb #0037a3dd
 def find_notebook(name: str) -> Path:

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['MINI', 'NANO', 'PRESETS', 'Preset', 'get_preset', 'change', 'differing']
 
-# %% ../nbs/05b_presets.ipynb #7562251b
+# %% ../nbs/05b_presets.ipynb #18853911
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from .colorizer import ColorizerConfig
 from .losses import LossWeights
 
-# %% ../nbs/05b_presets.ipynb #b4966f8a
+# %% ../nbs/05b_presets.ipynb #960aa1cc
 @dataclass(frozen=True)
 class Preset:
     "Everything that a training run depends on; the defaults are the paper's (§2.3)."
@@ -46,7 +46,7 @@ class Preset:
     @property
     def uses_D(self): return self.stage == "prior" or self.loss.adversarial > 0
 
-# %% ../nbs/05b_presets.ipynb #c3d6eaba
+# %% ../nbs/05b_presets.ipynb #a5c8ca6f
 MINI = ColorizerConfig(resolution=64, feature_resolution=16, ch=16, encoder_ch=16, dim_z=80, shared_dim=64, n_classes=100, attention=0, dropout=0.)
 NANO = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=1, attention=16, dropout=0.1)
 
@@ -63,7 +63,7 @@ PRESETS = {p.name: p for p in (
     Preset(name="nano", prior="", dataset="photos", model=NANO, discriminator_ch=2, loss=LossWeights(perceptual=0.), batch=8, epochs=2, lr=1e-3, lr_d=1e-3,
            adam_eps=1e-6, min_colorfulness=0., bf16=False))}
 
-# %% ../nbs/05b_presets.ipynb #e0065754
+# %% ../nbs/05b_presets.ipynb #052c5bed
 def get_preset(
     name: str,
     settings: dict = {}  # {"batch": 16, "model.ch": 8}

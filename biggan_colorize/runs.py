@@ -6,7 +6,7 @@
 __all__ = ['Process', 'processes', 'epoch_order', 'Steps', 'batches', 'Log', 'read_log', 'checkpoints', 'write_checkpoint',
            'read_checkpoint', 'remove_unfinished', 'plot_log']
 
-# %% ../nbs/05c_runs.ipynb #359803c7
+# %% ../nbs/05c_runs.ipynb #e9105af0
 import csv, json, math, os, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from .data import replacing
 
-# %% ../nbs/05c_runs.ipynb #3edadda9
+# %% ../nbs/05c_runs.ipynb #12ec5c6c
 @dataclass(frozen=True)
 class Process:
     "One of the processes that train together."
@@ -70,7 +70,7 @@ def processes(
     try: yield Process(dist.get_rank(), dist.get_world_size(), device)
     finally: dist.destroy_process_group()
 
-# %% ../nbs/05c_runs.ipynb #ae185447
+# %% ../nbs/05c_runs.ipynb #5c9975a9
 def epoch_order(n: int, seed: int, epoch: int):
     "The seeded shuffle of n images for an epoch."
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1000 + epoch))
@@ -93,7 +93,7 @@ class Steps:
 
 
 def batches(
-    source,      # a data set, or (uint8 (N,3,S,S), labels (N,)) from `load_arrays`
+    source,      # a data set that skips errors, or what `load_arrays` makes of it
     steps,       # lists of indices
     workers=2    # processes that decode; images from memory need none
 ):
@@ -101,9 +101,10 @@ def batches(
     if isinstance(source, tuple):
         for k in steps: yield source[0][k].float() / 255, source[1][k].clamp_min(0), []
     else:
-        for x, y in DataLoader(source, batch_sampler=steps, num_workers=workers): yield x, y.clamp_min(0), []
+        for x, y, passed in DataLoader(source, batch_sampler=steps, num_workers=workers):
+            yield x, y.clamp_min(0), [path for text in passed for path in text.splitlines()]
 
-# %% ../nbs/05c_runs.ipynb #9a6f6895
+# %% ../nbs/05c_runs.ipynb #53113b96
 class Log:
     "The losses as a CSV file, averaged over the steps between two rows; rows beyond a checkpoint are dropped when a run continues from it."
     COLUMNS = ("images", "epoch", "seconds", "E", "G", "D")
@@ -144,7 +145,7 @@ def read_log(path):
     "The rows of a log as dictionaries of numbers; a loss that was not computed is NaN."
     with open(path, newline="") as f: return [{k: float(v or "nan") for k, v in r.items()} for r in csv.DictReader(f)]
 
-# %% ../nbs/05c_runs.ipynb #d5f3f011
+# %% ../nbs/05c_runs.ipynb #1f282b9f
 def checkpoints(out):
     "The checkpoints of a folder, oldest first."
     return sorted(Path(out).glob("checkpoint_*.pt"))
@@ -181,7 +182,7 @@ def remove_unfinished(out):
     "Removes what killed processes left half-written in a folder."
     for part in Path(out).glob(".*.checkpoint_*.pt"): part.unlink()
 
-# %% ../nbs/05c_runs.ipynb #cc0f2842
+# %% ../nbs/05c_runs.ipynb #c2411917
 def plot_log(path, keys=("E", "G", "D")):
     "The losses of a run against the images seen, as a matplotlib figure."
     import matplotlib.pyplot as plt

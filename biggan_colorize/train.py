@@ -7,7 +7,7 @@ __all__ = ['AUGMENTATIONS', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', '
            'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'JointTrainer',
            'PriorTrainer', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
 
-# %% ../nbs/06_train.ipynb #de51ac66
+# %% ../nbs/06_train.ipynb #c2178261
 import copy, json, sys, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .losses import discriminator_loss, encoder_loss, generator_loss, perceptual
 from .presets import Preset, get_preset
 from .runs import Log, Process, Steps, batches, checkpoints, epoch_order, processes, read_checkpoint, remove_unfinished, write_checkpoint
 
-# %% ../nbs/06_train.ipynb #d7c93b63
+# %% ../nbs/06_train.ipynb #05e9ed35
 def luma(x):
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -36,7 +36,7 @@ def put_back_luma(x_fake, x):
     "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
     return x_fake + luma(x) - luma(x_fake)
 
-# %% ../nbs/06_train.ipynb #9b201cb6
+# %% ../nbs/06_train.ipynb #55bc635a
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
     "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` are copied."
@@ -48,7 +48,7 @@ def ema_decay(limit: float, steps: int):
     "What the average keeps at a step: (1 + n)/(10 + n) after n steps, at most `limit`."
     return min(limit, (1 + steps) / (10 + steps))
 
-# %% ../nbs/06_train.ipynb #28cf7c67
+# %% ../nbs/06_train.ipynb #c12cc6db
 def recolored(x):
     "Brightness, saturation and contrast of each image moved at random."
     def r(low, high): return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
@@ -93,7 +93,7 @@ def augment(
         x = AUGMENTATIONS[name](x)
     return x
 
-# %% ../nbs/06_train.ipynb #53a25532
+# %% ../nbs/06_train.ipynb #e1b36cb8
 def save_prior(
     path,              # .safetensors; a .json is written beside it
     G: Generator, D: Discriminator,
@@ -132,7 +132,7 @@ def load_prior(
                                 f"file of a prior trained here, or a packaged one ({packaged}); prior='' starts from random weights.")
     return read_prior(path)
 
-# %% ../nbs/06_train.ipynb #124c537a
+# %% ../nbs/06_train.ipynb #f933ee87
 def set_grad(model, on: bool):
     "Turns the gradients of a model's parameters on or off."
     for p in model.parameters(): p.requires_grad_(on)
@@ -254,7 +254,7 @@ class Trainer:
         for k in self.KEPT: getattr(self, k).load_state_dict(state[k])
         self.images, self.open_steps = state["images"], state["open_steps"]
 
-# %% ../nbs/06_train.ipynb #f67e334a
+# %% ../nbs/06_train.ipynb #f961cbff
 class JointTrainer(Trainer):
     "The paper's training (§2.3): E, G and D together, from a prior or from random weights."
     def networks(self):
@@ -286,7 +286,7 @@ class JointTrainer(Trainer):
         gray = to_gray(x, self.preset.model.gray)
         return make_grid(torch.cat([gray.expand_as(x), self.ema.colorize_batch(gray, y), x]), len(x))
 
-# %% ../nbs/06_train.ipynb #c31f83a7
+# %% ../nbs/06_train.ipynb #c939fb3e
 class PriorTrainer(Trainer):
     "A class-conditional BigGAN from scratch: the role that the public ImageNet BigGAN plays in the paper."
     def networks(self):
@@ -311,7 +311,7 @@ class PriorTrainer(Trainer):
 
 TRAINERS = {"joint": JointTrainer, "prior": PriorTrainer}
 
-# %% ../nbs/06_train.ipynb #609f9b30
+# %% ../nbs/06_train.ipynb #f51ee1fd
 def training_set(
     preset: Preset,
     data,        # where the datasets lie; None for BIGGAN_COLORIZE_DATA
@@ -328,9 +328,9 @@ def training_set(
     if not preset.min_colorfulness: return dataset
     if process.main: filter_colorful(dataset, list_path, preset.min_colorfulness, workers=workers)
     process.tell()  # the others wait
-    return dataset.keep(list_path)
+    return dataset.keep(list_path)  # it leaves out what could not be decoded, too
 
-# %% ../nbs/06_train.ipynb #ed98ff5c
+# %% ../nbs/06_train.ipynb #08dcb8bb
 def run(
     preset: str,             # a key of PRESETS
     data=None,               # where the datasets lie
@@ -352,7 +352,7 @@ def run(
     p, out = get_preset(preset, settings), Path(out)
     with processes(device) as process:
         dataset = training_set(p, data, filter_list or out / "colorful.csv", process, workers)
-        source = load_arrays(dataset) if p.model.resolution <= 64 else dataset
+        source = load_arrays(dataset.skip_errors()) if p.model.resolution <= 64 else dataset.skip_errors()
         trainer = TRAINERS[p.stage](p, dataset.classes, process, accumulate, shared_statistics, compile)
         resume(trainer, out)
         loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard)
@@ -372,13 +372,13 @@ def resume(trainer: Trainer, out: Path):
     if not (out / last).exists(): raise FileNotFoundError(f"Process {process.rank} does not see the checkpoint {out / last}: all processes need the same folder.")
     trainer.load(out / last)
 
-# %% ../nbs/06_train.ipynb #10724682
+# %% ../nbs/06_train.ipynb #df3c062c
 class Loop:
     "Steps from where the trainer stands to the end of the last epoch, and writes what has to be written on the way."
     def __init__(self, trainer, source, n, out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard=False):
         self.trainer, self.source, self.out, self.process, self.n = trainer, source, Path(out), trainer.process, n
         self.every, self.save_every, self.keep, self.sample_every, self.snapshot_every = every, save_every, keep, sample_every, snapshot_every
-        self.minutes, self.workers, self.skipped = minutes, workers, set()
+        self.minutes, self.workers, self.skipped = minutes, workers, set(source[2] if isinstance(source, tuple) else ())
         self.per_epoch = n // trainer.preset.batch
         self.total = int(trainer.preset.epochs * self.per_epoch)
         self.log = Log(self.out / "log.csv", trainer.images, trainer.open_steps)
@@ -449,7 +449,7 @@ def device_name(device):
     "The GPU's name, or the CPU with its number of threads."
     return torch.cuda.get_device_name(device) if str(device).startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
 
-# %% ../nbs/06_train.ipynb #2608fd57
+# %% ../nbs/06_train.ipynb #44c3afa8
 #| eval: false
 if __name__ == "__main__":  # torchrun -m biggan_colorize.train PRESET --out DIR
     from biggan_colorize.cli import app
