@@ -205,7 +205,7 @@ def from_pretrained(
 ):
     "A colorizer ready to use, in eval mode; FileNotFoundError names the packaged ones."
     path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{name}.safetensors"
-    packaged = sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+    packaged = sorted(p.stem for p in WEIGHTS.glob("*.safetensors") if not p.stem.endswith("-prior"))
     if not path.exists():
         raise FileNotFoundError(f"No weights {str(name)!r}: give one of the packaged ones ({', '.join(packaged) or 'none'}) or the path of a .safetensors file.")
     if not path.with_suffix(".json").exists():

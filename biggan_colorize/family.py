@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRIOR', 'FAMILY', 'MEMBERS', 'LABELS', 'app', 'Run', 'train_family', 'prior_file', 'Validation', 'measure_family',
-           'measure', 'ship', 'final_rows', 'rows_markdown', 'write_csv', 'plot_curves', 'main']
+           'measure', 'ship', 'final_rows', 'rows_markdown', 'write_csv', 'plot_curves', 'plot_family', 'main']
 
-# %% ../nbs/06b_family.ipynb #a1f1b5e0
+# %% ../nbs/06b_family.ipynb #5daa5cf3
 import csv, json, time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from .metrics import FeatureStatistics, Scorer, frechet_distance, kernel_distanc
 from .presets import get_preset
 from .train import load_prior, read_prior, run
 
-# %% ../nbs/06b_family.ipynb #cf03b4a5
+# %% ../nbs/06b_family.ipynb #d4384f5b
 class Run(NamedTuple):
     "A training run of the family: a preset, and how it departs from it."
     preset: str
@@ -41,7 +41,7 @@ FAMILY = {
     "no-adversarial": Run("mini", {"loss.adversarial": 0.}, "f at 16×16, without D")}
 MEMBERS = [name for name in FAMILY if name.startswith("mini-") and name != PRIOR]
 
-# %% ../nbs/06b_family.ipynb #4d3469ad
+# %% ../nbs/06b_family.ipynb #d1e9cfa8
 def train_family(
     data, out,              # where the datasets lie; a folder for all runs
     names=tuple(FAMILY),    # which, in this order; the prior comes first
@@ -73,7 +73,7 @@ def prior_file(out: Path, name):
     if not path.exists(): raise FileNotFoundError(f"{name} starts from the prior, and {path} is not there: train {PRIOR} first.")
     return path
 
-# %% ../nbs/06b_family.ipynb #a1505ed0
+# %% ../nbs/06b_family.ipynb #149d73c9
 class Validation:
     "The validation images in memory, their features seen once, and the networks that score: the same for every row."
     def __init__(self, dataset="tiny-imagenet", data=None, size=64, n_images=0, precision="bfloat16", device="cpu", batch=100):
@@ -120,7 +120,7 @@ class Validation:
         return {"n": fake.n, "frechet": frechet_distance(fake, self.real).value, "kid": kid.value, "kid_std": kid.std,
                 "backend": self.backend.name, "precision": self.precision}
 
-# %% ../nbs/06b_family.ipynb #a79ffca3
+# %% ../nbs/06b_family.ipynb #b0882568
 LABELS = ("true", "predicted", "mixed", "wrong")
 
 def measure_family(
@@ -157,7 +157,7 @@ def measure(file: Path, label, validation, prior=False):
     return {"images_seen": training["images_seen"], "seconds": training.get("seconds"), "device": training.get("device"), "parameters": parameters,
             "dataset": validation.name} | scores
 
-# %% ../nbs/06b_family.ipynb #7b134a6c
+# %% ../nbs/06b_family.ipynb #ca1d1f6d
 def ship(
     out,               # folder of `train_family`, measured
     names=(PRIOR, *MEMBERS),
@@ -172,7 +172,7 @@ def ship(
             if suffix == ".json": content = json.dumps(json.loads(content) | {"measured": row}, indent=1).encode()
             with replacing(Path(weights) / f"{name}{suffix}") as part: part.write_bytes(content)
 
-# %% ../nbs/06b_family.ipynb #61ff9f1e
+# %% ../nbs/06b_family.ipynb #bab36483
 def final_rows(rows):
     "The rows of finished runs with the true class, in the family's order."
     found = {r["name"]: r for r in rows if r["file"] == "model" and r["label"] == "true"}
@@ -198,10 +198,11 @@ def write_csv(rows, path):
         writer = csv.DictWriter(f, columns, restval="")
         writer.writeheader(); writer.writerows(rows)
 
-# %% ../nbs/06b_family.ipynb #4a094bb8
+# %% ../nbs/06b_family.ipynb #fba1520c
 def plot_curves(rows, names=(PRIOR, "mini-16")):
-    "Fréchet distance against images seen, one panel a run."
+    "Fréchet distance against images seen, one panel for each run that was measured on the way."
     import matplotlib.pyplot as plt
+    names = [name for name in names if len({r["images_seen"] for r in rows if r["name"] == name}) > 1]
     fig, axes = plt.subplots(1, len(names), figsize=(3.4 * len(names), 2.6), layout="constrained", squeeze=False)
     for ax, name in zip(axes[0], names):
         points = sorted({(r["images_seen"], r["frechet"]) for r in rows if r["name"] == name and r["label"] == "true"})
@@ -209,7 +210,23 @@ def plot_curves(rows, names=(PRIOR, "mini-16")):
         ax.set(title=name, xlabel="images seen (thousands)", ylabel="Fréchet distance"); ax.set_ylim(bottom=0); ax.grid(alpha=0.3)
     return fig
 
-# %% ../nbs/06b_family.ipynb #fb76c001
+
+def plot_family(
+    models: dict,      # name → Colorizer, one row each
+    x, y,              # RGB (B,3,S,S) in [0, 1] and classes (B,), one column an image
+    seed=0
+):
+    "Gray, every model's picture, original."
+    import matplotlib.pyplot as plt
+    rows = {"gray": to_gray(x).expand_as(x)} | {name: m.colorize_batch(to_gray(x, m.cfg.gray), y, seed) for name, m in models.items()} | {"original": x}
+    fig, axes = plt.subplots(len(rows), 1, figsize=(7, 0.86 * len(rows)), layout="constrained")
+    for ax, (name, images) in zip(axes, rows.items()):
+        ax.imshow(torch.cat(list(images.cpu()), 2).permute(1, 2, 0).clamp(0, 1), interpolation="nearest")
+        ax.set(xticks=[], yticks=[]); ax.set_ylabel(name, rotation=0, ha="right", va="center")
+        ax.spines[:].set_visible(False)
+    return fig
+
+# %% ../nbs/06b_family.ipynb #ff406979
 import typer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -230,8 +247,10 @@ def main(
     if unknown: raise typer.BadParameter(f"There is no run {unknown[0]!r}: take some of {', '.join(FAMILY)}.")
     done = train_family(data, out, names, minutes, scale, device=device, sample_every=250, snapshot_every=250)
     typer.echo("All runs are finished." if done else "The time is over: run the same command again to go on.")
-    if done and measure: measure_family(out, Validation(data=data, device=device or ("cuda" if torch.cuda.is_available() else "cpu")), names)
+    if not (done and measure): return
+    validation = Validation(data=data, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    typer.echo(rows_markdown(final_rows(measure_family(out, validation, names))))
 
-# %% ../nbs/06b_family.ipynb #e4852765
+# %% ../nbs/06b_family.ipynb #2769198a
 #| eval: false
 if __name__ == "__main__": app()

@@ -1,5 +1,5 @@
 "The colourfulness filter where a notebook cannot follow: killed at random moments, with a dying worker, at ImageNet's size; quick against plain decisions; broken files during training."
-import io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, time, zipfile
+import importlib.util, io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, time, zipfile
 from concurrent.futures import Future
 from pathlib import Path
 from unittest import mock
@@ -240,6 +240,14 @@ def test_plain_and_quick_lists_do_not_mix(images, tmp_path):
     quick = filter_colorful(ds, tmp_path/"list.csv", quick=True)
     with pytest.raises(ValueError, match="quick_margin"): filter_colorful(ds, quick)
     with pytest.raises(ValueError, match="hasler"): filter_colorful(ds, tmp_path/"abs.csv", variant="abs", quick=True)
+
+def test_the_benchmark(root, tmp_path):
+    "It compares what it should, on the photographs that are always there."
+    spec = importlib.util.spec_from_file_location("filter_benchmark", root/"benchmarks"/"filter.py")
+    benchmark = importlib.util.module_from_spec(spec); spec.loader.exec_module(benchmark)
+    ds = benchmark.photographs(tmp_path/"photographs").take(range(0, 30, 3))
+    n, area, plain, quick, full, differ = benchmark.measure(ds, tmp_path, 1)
+    assert (n, differ) == (10, 0) and area > 200_000 and 0 < full < 1 and min(plain, quick) > 1
 
 def test_an_eighth(tmp_path):
     "A pixel is the mean of its block; blocks that reach over the edge are cut off, whatever is in them."
