@@ -16,7 +16,7 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -rs tests
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -rs -n 2 --dist loadfile tests
 
 readme: .venv/installed-dev  ## make README.md from nbs/index.ipynb
 	@$(RUN) jupyter nbconvert --log-level WARN --to markdown nbs/index.ipynb --output-dir "$(README_DIR)" --output README \

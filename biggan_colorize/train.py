@@ -7,7 +7,7 @@ __all__ = ['AUGMENTATIONS', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', '
            'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'JointTrainer',
            'PriorTrainer', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
 
-# %% ../nbs/06_train.ipynb #c2178261
+# %% ../nbs/06_train.ipynb #f582b2ea
 import copy, json, sys, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .losses import discriminator_loss, encoder_loss, generator_loss, perceptual
 from .presets import Preset, get_preset
 from .runs import Log, Process, Steps, batches, checkpoints, epoch_order, processes, read_checkpoint, remove_unfinished, write_checkpoint
 
-# %% ../nbs/06_train.ipynb #05e9ed35
+# %% ../nbs/06_train.ipynb #ca6bbb7d
 def luma(x):
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -36,7 +36,7 @@ def put_back_luma(x_fake, x):
     "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
     return x_fake + luma(x) - luma(x_fake)
 
-# %% ../nbs/06_train.ipynb #55bc635a
+# %% ../nbs/06_train.ipynb #cc650fa4
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
     "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` are copied."
@@ -48,7 +48,7 @@ def ema_decay(limit: float, steps: int):
     "What the average keeps at a step: (1 + n)/(10 + n) after n steps, at most `limit`."
     return min(limit, (1 + steps) / (10 + steps))
 
-# %% ../nbs/06_train.ipynb #c12cc6db
+# %% ../nbs/06_train.ipynb #c06db1ca
 def recolored(x):
     "Brightness, saturation and contrast of each image moved at random."
     def r(low, high): return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
@@ -93,7 +93,7 @@ def augment(
         x = AUGMENTATIONS[name](x)
     return x
 
-# %% ../nbs/06_train.ipynb #e1b36cb8
+# %% ../nbs/06_train.ipynb #a612512d
 def save_prior(
     path,              # .safetensors; a .json is written beside it
     G: Generator, D: Discriminator,
@@ -132,7 +132,7 @@ def load_prior(
                                 f"file of a prior trained here, or a packaged one ({packaged}); prior='' starts from random weights.")
     return read_prior(path)
 
-# %% ../nbs/06_train.ipynb #f933ee87
+# %% ../nbs/06_train.ipynb #9a74acf3
 def set_grad(model, on: bool):
     "Turns the gradients of a model's parameters on or off."
     for p in model.parameters(): p.requires_grad_(on)
@@ -254,7 +254,7 @@ class Trainer:
         for k in self.KEPT: getattr(self, k).load_state_dict(state[k])
         self.images, self.open_steps = state["images"], state["open_steps"]
 
-# %% ../nbs/06_train.ipynb #f961cbff
+# %% ../nbs/06_train.ipynb #abc9b03b
 class JointTrainer(Trainer):
     "The paper's training (§2.3): E, G and D together, from a prior or from random weights."
     def networks(self):
@@ -286,7 +286,7 @@ class JointTrainer(Trainer):
         gray = to_gray(x, self.preset.model.gray)
         return make_grid(torch.cat([gray.expand_as(x), self.ema.colorize_batch(gray, y), x]), len(x))
 
-# %% ../nbs/06_train.ipynb #c939fb3e
+# %% ../nbs/06_train.ipynb #579f80d2
 class PriorTrainer(Trainer):
     "A class-conditional BigGAN from scratch: the role that the public ImageNet BigGAN plays in the paper."
     def networks(self):
@@ -311,7 +311,7 @@ class PriorTrainer(Trainer):
 
 TRAINERS = {"joint": JointTrainer, "prior": PriorTrainer}
 
-# %% ../nbs/06_train.ipynb #f51ee1fd
+# %% ../nbs/06_train.ipynb #dae61bb2
 def training_set(
     preset: Preset,
     data,        # where the datasets lie; None for BIGGAN_COLORIZE_DATA
@@ -330,7 +330,7 @@ def training_set(
     process.tell()  # the others wait
     return dataset.keep(list_path)  # it leaves out what could not be decoded, too
 
-# %% ../nbs/06_train.ipynb #08dcb8bb
+# %% ../nbs/06_train.ipynb #eb81c270
 def run(
     preset: str,             # a key of PRESETS
     data=None,               # where the datasets lie
@@ -372,7 +372,7 @@ def resume(trainer: Trainer, out: Path):
     if not (out / last).exists(): raise FileNotFoundError(f"Process {process.rank} does not see the checkpoint {out / last}: all processes need the same folder.")
     trainer.load(out / last)
 
-# %% ../nbs/06_train.ipynb #df3c062c
+# %% ../nbs/06_train.ipynb #e6ead41f
 class Loop:
     "Steps from where the trainer stands to the end of the last epoch, and writes what has to be written on the way."
     def __init__(self, trainer, source, n, out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard=False):
@@ -389,7 +389,7 @@ class Loop:
         t, started = self.trainer, time.time()
         p = t.preset
         steps = Steps(self.n, p.batch, p.seed, t.steps, self.total, self.process)
-        with tqdm(total=self.total * p.batch, initial=t.images, unit="img", unit_scale=True, disable=not self.process.main) as self.bar:
+        with tqdm(total=self.total * p.batch, initial=t.images, unit="img", unit_scale=True, **({} if self.process.main else {"disable": True})) as self.bar:
             for x, y, lost in batches(self.source, steps, self.workers):
                 t.set_epoch(epoch := t.steps // self.per_epoch)
                 self.log.add(t.steps, t.step(x, y))
@@ -430,8 +430,8 @@ class Loop:
         lost = sorted(set().union(*self.process.gather(self.skipped)))
         if not lost or not self.process.main: return
         path = self.out / "skipped.txt"
-        with replacing(path) as part: part.write_text("\n".join(lost) + "\n")
-        tqdm.write(f"{len(lost)} images could not be decoded; each time its neighbour was taken instead. They are listed in {path}.", file=sys.stderr)
+        with replacing(path) as part: part.write_text("\n".join(lost) + "\n", encoding="utf-8", errors="surrogateescape")
+        tqdm.write(f"{len(lost)} of the images could not be decoded, and each time the next one was taken instead: {path} lists them.", file=sys.stderr)
 
     def about(self, dataset):
         "What is kept beside the weights."
@@ -449,7 +449,7 @@ def device_name(device):
     "The GPU's name, or the CPU with its number of threads."
     return torch.cuda.get_device_name(device) if str(device).startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
 
-# %% ../nbs/06_train.ipynb #44c3afa8
+# %% ../nbs/06_train.ipynb #7211d777
 #| eval: false
 if __name__ == "__main__":  # torchrun -m biggan_colorize.train PRESET --out DIR
     from biggan_colorize.cli import app
