@@ -7,8 +7,8 @@ __all__ = ['AUGMENTATIONS', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', '
            'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'JointTrainer',
            'PriorTrainer', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
 
-# %% ../nbs/06_train.ipynb #f582b2ea
-import copy, json, sys, time
+# %% ../nbs/06_train.ipynb #10838c88
+import copy, json, sys, time, warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch
@@ -132,7 +132,7 @@ def load_prior(
                                 f"file of a prior trained here, or a packaged one ({packaged}); prior='' starts from random weights.")
     return read_prior(path)
 
-# %% ../nbs/06_train.ipynb #9a74acf3
+# %% ../nbs/06_train.ipynb #60e71a46
 def set_grad(model, on: bool):
     "Turns the gradients of a model's parameters on or off."
     for p in model.parameters(): p.requires_grad_(on)
@@ -174,7 +174,10 @@ class Trainer:
 
     def parallel(self, net):
         "The network whose gradients are averaged over all processes."
-        return DistributedDataParallel(net, broadcast_buffers=False) if self.process.world > 1 else net
+        if self.process.world == 1: return net
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the option, which older ones lack
+            return DistributedDataParallel(net, broadcast_buffers=False)
 
     @property
     def steps(self): return self.images // self.preset.batch
