@@ -6,7 +6,7 @@
 __all__ = ['PRIOR', 'FAMILY', 'MEMBERS', 'LABELS', 'app', 'Run', 'train_family', 'prior_file', 'Validation', 'measure_family',
            'measure', 'ship', 'final_rows', 'rows_markdown', 'write_csv', 'plot_curves', 'plot_family', 'main']
 
-# %% ../nbs/06b_family.ipynb #5daa5cf3
+# %% ../nbs/06b_family.ipynb #09c67679
 import csv, json, time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,7 @@ from .metrics import FeatureStatistics, Scorer, frechet_distance, kernel_distanc
 from .presets import get_preset
 from .train import load_prior, read_prior, run
 
-# %% ../nbs/06b_family.ipynb #d4384f5b
+# %% ../nbs/06b_family.ipynb #97fd27a6
 class Run(NamedTuple):
     "A training run of the family: a preset, and how it departs from it."
     preset: str
@@ -41,7 +41,7 @@ FAMILY = {
     "no-adversarial": Run("mini", {"loss.adversarial": 0.}, "f at 16×16, without D")}
 MEMBERS = [name for name in FAMILY if name.startswith("mini-") and name != PRIOR]
 
-# %% ../nbs/06b_family.ipynb #d1e9cfa8
+# %% ../nbs/06b_family.ipynb #614ce198
 def train_family(
     data, out,              # where the datasets lie; a folder for all runs
     names=tuple(FAMILY),    # which, in this order; the prior comes first
@@ -73,7 +73,7 @@ def prior_file(out: Path, name):
     if not path.exists(): raise FileNotFoundError(f"{name} starts from the prior, and {path} is not there: train {PRIOR} first.")
     return path
 
-# %% ../nbs/06b_family.ipynb #149d73c9
+# %% ../nbs/06b_family.ipynb #4fde1edf
 class Validation:
     "The validation images in memory, their features seen once, and the networks that score: the same for every row."
     def __init__(self, dataset="tiny-imagenet", data=None, size=64, n_images=0, precision="bfloat16", device="cpu", batch=100):
@@ -120,7 +120,7 @@ class Validation:
         return {"n": fake.n, "frechet": frechet_distance(fake, self.real).value, "kid": kid.value, "kid_std": kid.std,
                 "backend": self.backend.name, "precision": self.precision}
 
-# %% ../nbs/06b_family.ipynb #b0882568
+# %% ../nbs/06b_family.ipynb #54a4a206
 LABELS = ("true", "predicted", "mixed", "wrong")
 
 def measure_family(
@@ -157,7 +157,7 @@ def measure(file: Path, label, validation, prior=False):
     return {"images_seen": training["images_seen"], "seconds": training.get("seconds"), "device": training.get("device"), "parameters": parameters,
             "dataset": validation.name} | scores
 
-# %% ../nbs/06b_family.ipynb #ca1d1f6d
+# %% ../nbs/06b_family.ipynb #68756c35
 def ship(
     out,               # folder of `train_family`, measured
     names=(PRIOR, *MEMBERS),
@@ -167,12 +167,12 @@ def ship(
     rows = json.loads((Path(out) / "rows.json").read_text())
     for name in names:
         row = next(r for r in rows if (r["name"], r["file"], r["label"]) == (name, "model", "true"))
-        for suffix in (".safetensors", ".json"):
-            content = (Path(out) / name / f"model{suffix}").read_bytes()
-            if suffix == ".json": content = json.dumps(json.loads(content) | {"measured": row}, indent=1).encode()
-            with replacing(Path(weights) / f"{name}{suffix}") as part: part.write_bytes(content)
+        about = json.loads((Path(out) / name / "model.json").read_text()) | {"measured": row}
+        if about["training"]["preset"]["prior"]: about["training"]["preset"]["prior"] = PRIOR  # its name in the package, not where it lay
+        with replacing(Path(weights) / f"{name}.safetensors") as part: part.write_bytes((Path(out) / name / "model.safetensors").read_bytes())
+        with replacing(Path(weights) / f"{name}.json") as part: part.write_text(json.dumps(about, indent=1))
 
-# %% ../nbs/06b_family.ipynb #bab36483
+# %% ../nbs/06b_family.ipynb #e2768744
 def final_rows(rows):
     "The rows of finished runs with the true class, in the family's order."
     found = {r["name"]: r for r in rows if r["file"] == "model" and r["label"] == "true"}
@@ -198,12 +198,12 @@ def write_csv(rows, path):
         writer = csv.DictWriter(f, columns, restval="")
         writer.writeheader(); writer.writerows(rows)
 
-# %% ../nbs/06b_family.ipynb #fba1520c
+# %% ../nbs/06b_family.ipynb #3fbc8291
 def plot_curves(rows, names=(PRIOR, "mini-16")):
     "Fréchet distance against images seen, one panel for each run that was measured on the way."
     import matplotlib.pyplot as plt
     names = [name for name in names if len({r["images_seen"] for r in rows if r["name"] == name}) > 1]
-    fig, axes = plt.subplots(1, len(names), figsize=(3.4 * len(names), 2.6), layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(1, max(len(names), 1), figsize=(3.4 * max(len(names), 1), 2.6), layout="constrained", squeeze=False)
     for ax, name in zip(axes[0], names):
         points = sorted({(r["images_seen"], r["frechet"]) for r in rows if r["name"] == name and r["label"] == "true"})
         ax.plot([n / 1000 for n, _ in points], [d for _, d in points], "o-", lw=1, ms=4)
@@ -226,7 +226,7 @@ def plot_family(
         ax.spines[:].set_visible(False)
     return fig
 
-# %% ../nbs/06b_family.ipynb #ff406979
+# %% ../nbs/06b_family.ipynb #41ba2e82
 import typer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -251,6 +251,6 @@ def main(
     validation = Validation(data=data, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
     typer.echo(rows_markdown(final_rows(measure_family(out, validation, names))))
 
-# %% ../nbs/06b_family.ipynb #2769198a
+# %% ../nbs/06b_family.ipynb #3025ba25
 #| eval: false
 if __name__ == "__main__": app()
