@@ -198,7 +198,7 @@ def write_csv(rows, path):
         writer = csv.DictWriter(f, columns, restval="")
         writer.writeheader(); writer.writerows(rows)
 
-# %% ../nbs/06b_family.ipynb #3fbc8291
+# %% ../nbs/06b_family.ipynb #6cd62fdf
 def plot_curves(rows, names=(PRIOR, "mini-16")):
     "Fréchet distance against images seen, one panel for each run that was measured on the way."
     import matplotlib.pyplot as plt
@@ -207,7 +207,7 @@ def plot_curves(rows, names=(PRIOR, "mini-16")):
     for ax, name in zip(axes[0], names):
         points = sorted({(r["images_seen"], r["frechet"]) for r in rows if r["name"] == name and r["label"] == "true"})
         ax.plot([n / 1000 for n, _ in points], [d for _, d in points], "o-", lw=1, ms=4)
-        ax.set(title=name, xlabel="images seen (thousands)", ylabel="Fréchet distance"); ax.set_ylim(bottom=0); ax.grid(alpha=0.3)
+        ax.set(title=name, xlabel="images seen (thousands)", ylabel="Fréchet distance"); ax.set_ylim(0, 1.15 * max((d for _, d in points), default=1)); ax.grid(alpha=0.3)
     return fig
 
 
