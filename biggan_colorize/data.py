@@ -40,6 +40,10 @@ def replacing(path):
     try:
         yield part
         os.replace(part, path)
+    except Exception as e:
+        if full := re.search("No space left|File too large|quota exceeded", str(e)):
+            raise OSError(f"{path} could not be written ({full[0]}), and nothing half-written is left: make room, and run the same again.") from None
+        raise
     finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/01_data.ipynb #c7b7a7bc

@@ -111,7 +111,7 @@ def batches(
         for x, y, passed in DataLoader(source, batch_sampler=steps, num_workers=workers):
             yield x, y.clamp_min(0), [path for text in passed for path in text.splitlines()]
 
-# %% ../nbs/05c_runs.ipynb #53113b96
+# %% ../nbs/05c_runs.ipynb #d221911c
 class Log:
     "The losses as a CSV file, averaged over the steps between two rows; rows beyond a checkpoint are dropped when a run continues from it."
     COLUMNS = ("images", "epoch", "seconds", "E", "G", "D")
@@ -120,7 +120,7 @@ class Log:
                  images: int = 0,    # seen so far
                  steps: list = None): # (step, losses) that no row holds yet; emptied at each row
         self.path, self.steps = Path(path), [] if steps is None else steps
-        self.rows = [r for r in read_log(path) if r["images"] <= images] if self.path.exists() else []
+        self.rows = [r | {k: int(r[k]) for k in ("images", "epoch")} for r in read_log(path) if r["images"] <= images] if self.path.exists() else []
         self.start = time.time() - (self.rows[-1]["seconds"] if self.rows else 0)
 
     def add(self, step: int, losses: dict): self.steps.append((step, losses))
@@ -152,7 +152,7 @@ def read_log(path):
     "The rows of a log as dictionaries of numbers; a loss that was not computed is NaN."
     with open(path, newline="") as f: return [{k: float(v or "nan") for k, v in r.items()} for r in csv.DictReader(f)]
 
-# %% ../nbs/05c_runs.ipynb #1f282b9f
+# %% ../nbs/05c_runs.ipynb #69ae36d5
 def checkpoints(out):
     "The checkpoints of a folder, oldest first."
     return sorted(Path(out).glob("checkpoint_*.pt"))
@@ -169,7 +169,7 @@ def write_checkpoint(
     path = Path(out) / f"checkpoint_{images:010d}.pt"
     try:
         with replacing(path) as part: torch.save(state | {"images": images, "preset": json.dumps(asdict(preset))}, part)
-    except (OSError, RuntimeError) as e:
+    except RuntimeError as e:  # torch.save on a full disk
         raise OSError(f"{path} could not be written ({e}); the checkpoints before it are kept: make room, and run the same command again.") from None
     for old in checkpoints(out)[:-keep]: old.unlink()
     return path
@@ -187,7 +187,7 @@ def read_checkpoint(path, preset, device="cpu"):
 
 def remove_unfinished(out):
     "Removes what killed processes left half-written in a folder."
-    for part in Path(out).glob(".*.checkpoint_*.pt"): part.unlink()
+    for part in Path(out).rglob(".[0-9]*.*"): part.unlink(missing_ok=True)
 
 # %% ../nbs/05c_runs.ipynb #c2411917
 def plot_log(path, keys=("E", "G", "D")):

@@ -333,7 +333,7 @@ def training_set(
     process.tell()  # the others wait
     return dataset.keep(list_path)  # it leaves out what could not be decoded, too
 
-# %% ../nbs/06_train.ipynb #eb81c270
+# %% ../nbs/06_train.ipynb #a2c2dfa9
 def run(
     preset: str,             # a key of PRESETS
     data=None,               # where the datasets lie
@@ -367,13 +367,12 @@ def run(
 def resume(trainer: Trainer, out: Path):
     "Loads the last checkpoint of a folder into every process, and writes the preset beside it."
     process = trainer.process
-    if process.main:
-        remove_unfinished(out)
-        with replacing(out / "preset.json") as part: part.write_text(json.dumps(asdict(trainer.preset), indent=1))
+    if process.main: remove_unfinished(out)
     last = process.tell(checkpoints(out)[-1].name if process.main and checkpoints(out) else None)
-    if not last: return
-    if not (out / last).exists(): raise FileNotFoundError(f"Process {process.rank} does not see the checkpoint {out / last}: all processes need the same folder.")
-    trainer.load(out / last)
+    if last and not (out / last).exists(): raise FileNotFoundError(f"Process {process.rank} does not see the checkpoint {out / last}: all processes need the same folder.")
+    if last: trainer.load(out / last)
+    if not process.main: return
+    with replacing(out / "preset.json") as part: part.write_text(json.dumps(asdict(trainer.preset), indent=1))
 
 # %% ../nbs/06_train.ipynb #e6ead41f
 class Loop:

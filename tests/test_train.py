@@ -144,10 +144,10 @@ def whole(fresh_forkserver, tmp_path_factory):
 # ---- killed
 
 def test_killed_at_twenty_random_moments(tmp_path):
-    args = dict(preset="nano", settings={"batch": 4, "epochs": 1.5}, device="cpu", every=3, save_every=2)  # 96 steps
+    args = dict(preset="nano", settings={"batch": 4, "epochs": 5}, device="cpu", every=3, save_every=2)  # 320 steps
     began = time.time()
     moments = steps_of(args | {"out": tmp_path/"whole"})
-    setup, pace = moments[0] - began, (moments[95] - moments[0]) / 95
+    setup, pace = moments[0] - began, (moments[319] - moments[0]) / 319
     rnd, firsts = random.Random(0), []
     for _ in range(20):  # after some steps and a part of another, or before the first; in steps, so that a fast machine is not done before the last kill
         process, pipe = start(told, args | {"out": tmp_path/"killed"})
@@ -158,7 +158,7 @@ def test_killed_at_twenty_random_moments(tmp_path):
         assert process.exitcode == -signal.SIGKILL, "the run was over before it could be killed"
     last = steps_of(args | {"out": tmp_path/"killed"})
     firsts.append(min(last))
-    assert firsts == sorted(firsts) and len(set(firsts)) > 5 and max(last) == 95, f"it began again at {firsts}"
+    assert firsts == sorted(firsts) and len(set(firsts)) > 5 and max(last) == 319, f"it began again at {firsts}"
     assert_same_run(tmp_path/"whole", tmp_path/"killed")
 
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path):
