@@ -1,99 +1,164 @@
-"Training shared among processes: it is the run of one process; a worker may die, and two machines may share the work."
-import json, os, socket, subprocess, sys
+"Training shared among processes: it is the run of one process; workers may die, two machines may share the work, and only one process writes."
+import json, os, signal, socket, subprocess, sys
 
 import pytest
 import torch
 
 from biggan_colorize.runs import checkpoints, read_log
-from biggan_colorize.train import run
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32", reason="torch.distributed with gloo is needed")
-STEPS = {"batch": 8, "lr": 3e-5, "lr_d": 1e-4, "epochs": 5/32 + 1e-6, "adam_eps": 1e-3, "model.dropout": 0., "augment": ""}
-# Five steps with the learning rates of the paper. Where a gradient is zero but for rounding (a bias in front of a batch norm), the usual eps of 1e-8 lets Adam
-# make steps of full size from the rounding errors, which differ between one process and two; 1e-3 does not.
-ENV = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ENV = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"} | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+TWO = ["--standalone", "--nproc-per-node", "2"]
 
-PROGRAM = """
-import json, os, signal, sys
+# Five steps with the learning rates of the paper. Adam divides a gradient by its size, so a gradient that is zero but for rounding makes a step of up to the
+# full learning rate, and rounding differs between one process and two. Such are the biases of convolutions that a batch norm follows, which takes them away
+# again. With the preset's eps of 1e-6 they are left out of the comparison; with 1e-4, above the rounding, nothing is.
+STEPS = {"batch": 8, "epochs": 5/32, "lr": 3e-5, "lr_d": 1e-4, "model.dropout": 0., "augment": ""}
+CASES = {f"{preset} {eps} {'shared' if shared else 'own'}": (preset, STEPS | {"adam_eps": eps}, shared)
+         for preset in ("nano", "nano-prior") for eps, shared in ((1e-4, True), (1e-6, True), (1e-6, False))}
+
+SEVERAL = """
+"Each of the cases by two processes, then by the first of them alone; on the way, what goes wrong in process 1 only."
+import json, resource, sys, torch
+from contextlib import nullcontext
 from biggan_colorize import train
-args, die = json.loads(sys.argv[1]), sys.argv[2]
-step = train.Trainer.step
-def deadly(self, x, y):
-    "Process 1 kills itself in front of step 3, once."
-    if die and self.steps == 3 and self.process.rank == 1 and not os.path.exists(die):
-        open(die, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, x, y)
-train.Trainer.step = deadly
-if __name__ == "__main__": train.run(**args)
+from biggan_colorize.runs import Process, processes
+out, cases = sys.argv[1], json.loads(sys.argv[2])
+def run(process, name, preset, settings, shared_statistics):
+    train.processes = lambda device: nullcontext(process)
+    train.run(preset, out=f"{out}/{name}", settings=settings, every=2, save_every=2, shared_statistics=shared_statistics)
+
+with processes("cpu") as process:
+    if not process.main:  # from here on it cannot write a byte into any file
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            with open(f"{out}/probe", "w") as f: f.write("x")
+            sys.exit("process 1 can write")
+        except OSError: pass
+    run(process, "calm", "nano", {"epochs": 5/32}, True)
+
+    loss, count = train.encoder_loss, [0]
+    def broken(*args):
+        count[0] += 1
+        return loss(*args) * (float("nan") if count[0] == 4 and not process.main else 1)
+    train.encoder_loss = broken
+    try: run(process, "nan", "nano", {"epochs": 1}, True)
+    except ValueError as e: said = process.gather(str(e))
+    train.encoder_loss = loss
+    if process.main: json.dump(said, open(f"{out}/said.json", "w"))
+
+    # PyTorch's own batch norm, which one process uses, adds the values of a channel up one by one in float32 when they are channels-last on a CPU;
+    # shared statistics do not. Its rounding errors are some hundred times as large then, and turn ReLUs on and off.
+    torch.channels_last = torch.contiguous_format
+    for name, case in cases.items(): run(process, f"{name} two", *case)
+if process.main:
+    for name, case in cases.items():
+        if case[2]: run(Process(), f"{name} one", *case)
 """
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
+DEADLY = """
+"A run in which process 1 kills itself in front of step 3, and process 0 after step 3, in front of its checkpoint; each once."
+import os, signal, sys
+from pathlib import Path
+from biggan_colorize import train
+out, step = Path(sys.argv[1]), train.Trainer.step
+def die(trainer, rank):
+    mark = out/f"died {rank}"
+    if trainer.process.rank == rank and trainer.steps == 3 + (rank == 0) and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+def deadly(self, x, y):
+    die(self, 1)
+    losses = step(self, x, y)
+    die(self, 0)
+    return losses
+train.Trainer.step = deadly
+train.run("nano", out=out/"killed", settings={"epochs": 5/32}, device="cpu", every=2, save_every=2, shared_statistics=True)
+"""
 
-@pytest.fixture
-def launch(tmp_path):
-    "Starts `train.run` under torch's launcher → the process of the launcher."
-    (tmp_path/"program.py").write_text(PROGRAM)
-    def launch(options, die="", **args):
-        return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *options, tmp_path/"program.py", json.dumps(args), str(die)],
-                                env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return launch
+def launch(options, *args):
+    "Starts a program under torch's launcher → the launcher."
+    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *map(str, [*options, *args])], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 def end(*launchers):
-    for process in launchers:
-        shown, _ = process.communicate(timeout=280)
-        assert process.returncode == 0, shown[-3000:]
-
-TWO = ["--standalone", "--nproc-per-node", "2"]
+    "Waits for launchers → what they showed."
+    texts = [process.communicate(timeout=580)[0] for process in launchers]
+    for process, shown in zip(launchers, texts): assert process.returncode == 0, shown[-3000:]
+    return "".join(texts)
 
 def last(out): return torch.load(checkpoints(out)[-1], weights_only=True)
 
-def furthest(a, b):
-    "Largest difference of any parameter of E, G and D."
-    return max((v - b[part][k]).abs().max().item() for part in ("model", "D") for k, v in a[part].items() if "stored" not in k and not k.endswith("u0"))
+def assert_same_run(a, b):
+    a_, b_ = last(a), last(b)
+    for part in ("model", "D", "ema"):
+        for k, v in a_[part].items(): assert torch.equal(v, b_[part][k]), (part, k)
+    for opt in ("opt_G", "opt_D"):
+        for i, state in a_[opt]["state"].items():
+            for k, v in state.items(): assert torch.equal(v, b_[opt]["state"][i][k]), (opt, i, k)
+    assert (a/"model.safetensors").read_bytes() == (b/"model.safetensors").read_bytes()
+    assert not list(b.glob(".*")), "something half-written is left"
 
-def arguments(preset, out, **more):
-    return dict(preset=preset, out=str(out), settings=STEPS, device="cpu", every=1, save_every=1, keep=10) | more
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    "Where SEVERAL has run."
+    out = tmp_path_factory.mktemp("several")
+    (out/"several.py").write_text(SEVERAL)
+    end(launch(TWO, out/"several.py", out, json.dumps(CASES)))
+    return out
+
+def differences(a, b):
+    "{name: largest difference} of the parameters of E, G and D."
+    return {f"{part}.{k}": (v - b[part][k]).abs().max().item() for part in ("model", "D") for k, v in a[part].items() if "stored" not in k and not k.endswith("u0")}
 
 @pytest.mark.parametrize("preset", ["nano", "nano-prior"])
-def test_two_processes_are_one(launch, tmp_path, preset):
-    "With shared statistics; each on its own statistics is another run."
-    one = run(**arguments(preset, tmp_path/"one"))
-    assert one.steps == 5
-    end(launch(TWO, **arguments(preset, tmp_path/"two", shared_statistics=True)))
-    end(launch(TWO, **arguments(preset, tmp_path/"apart")))
-    one, two, apart = (last(tmp_path/name) for name in ("one", "two", "apart"))
+def test_two_processes_are_one(folder, preset):
+    "With shared statistics; with its own statistics in each, it is another run."
+    def pair(eps, how="shared"): return last(folder/f"{preset} {eps} shared one"), last(folder/f"{preset} {eps} {how} two")
+    one, two = pair(1e-4)
     assert one["images"] == two["images"] == 40
-    assert furthest(one, two) < 1e-5 < furthest(one, apart)
+    assert max(differences(one, two).values()) < 1e-5
     for k, v in one["model"].items():
-        if "stored" in k: torch.testing.assert_close(v, two["model"][k], atol=1e-4, rtol=1e-4)
-    logs = [read_log(tmp_path/name/"log.csv") for name in ("one", "two")]
-    assert [r["images"] for r in logs[0]] == [r["images"] for r in logs[1]] == [8, 16, 24, 32, 40]     # one row an interval, whoever computed it
-    for a, b in zip(*logs): assert abs(a["D"] - b["D"]) < 1e-4 and abs(a["G"] - b["G"]) < 1e-4
+        if "stored" in k: torch.testing.assert_close(v, two["model"][k], atol=1e-5, rtol=1e-5)
+    without_biases = {k: v for k, v in differences(*pair(1e-6)).items() if not (k.startswith("model") and "conv" in k and k.endswith("bias"))}
+    assert max(without_biases.values()) < 1e-5 and len(without_biases) > 40
+    own = torch.tensor(list(differences(*pair(1e-6, "own")).values()))
+    assert own.max() > 1e-4 and own.median() > 1e-5
+    logs = [read_log(folder/f"{preset} {1e-4} shared {name}"/"log.csv") for name in ("one", "two")]
+    for a, b in zip(*logs, strict=True): assert a["images"] == b["images"] and abs(a["D"] - b["D"]) < 1e-4 and abs(a["G"] - b["G"]) < 1e-4
 
-def test_a_worker_dies_and_two_machines_share(launch, tmp_path):
-    "Three ways to the same weights: undisturbed, with a worker killed and restarted, and as two agents that meet at a port."
-    end(launch(TWO, **arguments("nano", tmp_path/"calm")))
-    end(launch([*TWO, "--max-restarts", "1"], die=tmp_path/"died", **arguments("nano", tmp_path/"killed")))
-    assert (tmp_path/"died").exists(), "nobody was killed"
+def test_only_the_first_process_writes(folder):
+    "Process 1 could not write a byte; nothing is missing, and nothing is there twice."
+    out = folder/"calm"
+    assert [p.name for p in sorted(out.iterdir())] == ["checkpoint_0000000032.pt", "checkpoint_0000000040.pt", "log.csv", "model.json", "model.safetensors", "preset.json"]
+    assert [r["images"] for r in read_log(out/"log.csv")] == [16, 32]
+
+def test_a_loss_that_is_not_a_number_in_one_process_stops_both(folder):
+    said = json.loads((folder/"said.json").read_text())
+    assert len(said) == 2 and said[0] == said[1] and said[0].startswith("At step 3 a loss is no longer a number"), said
+    assert last(folder/"nan")["images"] == 16 and not (folder/"nan/model.safetensors").exists()
+
+def test_workers_die(folder):
+    "Each of the two once; the launcher starts them again, from the last checkpoint, and the end is that of the undisturbed run."
+    (folder/"deadly.py").write_text(DEADLY)
+    end(launch([*TWO, "--max-restarts", "2"], folder/"deadly.py", folder))
+    assert (folder/"died 0").exists() and (folder/"died 1").exists(), "nobody was killed"
+    assert_same_run(folder/"calm", folder/"killed")
+
+def test_two_machines_share_a_run(folder):
+    "As the notebook starts it: two agents that meet at a port."
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    nodes = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test"]
-    end(*[launch([*nodes, "--local-addr", "127.0.0.1"], **arguments("nano", tmp_path/"nodes")) for _ in range(2)])
-    calm = last(tmp_path/"calm")
-    for name in ("killed", "nodes"):
-        other = last(tmp_path/name)
-        for part in ("model", "D", "ema"):
-            for k, v in calm[part].items(): assert torch.equal(v, other[part][k]), (name, part, k)
-        assert not list((tmp_path/name).glob(".*")), "something half-written is left"
+    agent = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test", "--local-addr", "127.0.0.1"]
+    train = ["-m", "biggan_colorize.train", "nano", "--out", folder/"machines", "--set", f"epochs={5/32}", "--save-every", 2, "--shared-statistics", "--device", "cpu"]
+    shown = end(*[launch(agent, *train) for _ in range(2)])
+    assert shown.count("Checkpoints, log and weights are in") == 1
+    assert [p.name for p in checkpoints(folder/"machines")] == [p.name for p in checkpoints(folder/"calm")]
+    a, b = last(folder/"calm"), last(folder/"machines")
+    for part in ("model", "D", "ema"):
+        for k, v in a[part].items(): assert torch.equal(v, b[part][k]), (part, k)
 
-def test_a_batch_that_cannot_be_shared(launch, tmp_path):
-    process = launch(TWO, **arguments("nano", tmp_path/"out", settings=STEPS | {"batch": 7}))
-    shown, _ = process.communicate(timeout=280)
-    assert process.returncode != 0 and "A batch of 7 images cannot be shared equally by 2 processes." in shown
+def test_a_batch_that_cannot_be_shared(tmp_path):
+    process = launch(TWO, "-m", "biggan_colorize.train", "nano", "--out", tmp_path/"out", "--set", "batch=7", "--device", "cpu")
+    shown, _ = process.communicate(timeout=580)
+    assert process.returncode != 0 and "Error: A batch of 7 images cannot be shared equally by 2 processes." in shown
