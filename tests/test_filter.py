@@ -1,5 +1,5 @@
 "The colourfulness filter where a notebook cannot follow: killed at random moments, with a dying worker, at ImageNet's size; quick against plain decisions; broken files during training."
-import importlib.util, io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, time, zipfile
+import importlib.util, io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, threading, time, zipfile
 from concurrent.futures import Future
 from pathlib import Path
 from unittest import mock
@@ -44,24 +44,29 @@ def images(tmp_path_factory):
 
 # ---- interrupted runs
 
+class Mortal(ImageDataset):
+    "Its process is killed at a random moment after `left` images, and at the latest nine images later."
+    def image(self, i):
+        self.left -= 1
+        if self.left == 0: threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        if self.left == -9: signal.pause()
+        return super().image(i)
+
 @unix
 def test_killed_at_random_moments(images, tmp_path):
     ds, whole = images
     start = multiprocessing.get_context("forkserver")
     start.set_forkserver_preload(["biggan_colorize.data", "pytest"])
-    out, partial, moments, grew, rnd = tmp_path/"list.csv", tmp_path/"list.csv.partial", 0, [], random.Random(0)
-    while not out.exists():
-        process = start.Process(target=filter_colorful, args=(ds, out), kwargs=dict(every=3))
-        process.start()
-        if moments < 20:
-            limit, before = time.time() + 60, partial.stat().st_size if partial.exists() else 0
-            while (partial.stat().st_size if partial.exists() else 0) == before and time.time() < limit and process.is_alive(): time.sleep(.001)
-            time.sleep(rnd.random() * .01)
-            process.kill(); moments += 1
-        process.join()
-        if partial.exists(): grew.append(len(read_filter_list(partial)[1]))
-    assert out.read_bytes() == whole.read_bytes() and not partial.exists() and [p.name for p in tmp_path.iterdir()] == ["list.csv"]
-    assert moments == 20 and grew == sorted(grew) and len(set(grew)) > 10 and grew[19] < 400, grew     # killed in the middle, and every run went on from there
+    out, partial, grew, rnd = tmp_path/"list.csv", tmp_path/"list.csv.partial", [], random.Random(0)
+    for _ in range(20):
+        mortal = Mortal(ds.paths, root=ds.root, split=ds.split)
+        mortal.left, mortal.delay = rnd.randrange(1, 7), rnd.random() * .005
+        process = start.Process(target=filter_colorful, args=(mortal, out), kwargs=dict(every=3))
+        process.start(); process.join()
+        assert process.exitcode == -signal.SIGKILL and not out.exists()
+        grew.append(len(read_filter_list(partial)[1]) if partial.exists() else 0)
+    assert grew == sorted(grew) and len(set(grew)) > 10 and 0 < grew[19] < 400, grew     # killed in the middle, and every run went on from there
+    assert filter_colorful(ds, out).read_bytes() == whole.read_bytes() and [p.name for p in tmp_path.iterdir()] == ["list.csv"]
 
 def test_cut_at_any_byte(tmp_path):
     names = ["a, b.png", 'quo"te.png', "größe.png", "line\u2028sep.png", " space.png", "#.png", "zz.png"]
@@ -98,8 +103,13 @@ def test_killed_with_its_workers_left_alone(images, tmp_path):
     "SIGKILL reaches only the main process: its workers must end by themselves, and the next run goes on."
     ds, whole = images
     code = f"""
+import time
 from biggan_colorize.data import *
-if __name__ == "__main__": filter_colorful(find_dataset("folder", root={str(ds.root)!r}), {str(tmp_path/'list.csv')!r}, workers=2, every=2)
+class Slow(ImageDataset):
+    def image(self, i): time.sleep(.05); return super().image(i)
+if __name__ == "__main__":
+    ds = find_dataset("folder", root={str(ds.root)!r})
+    filter_colorful(Slow(ds.paths, root=ds.root, split=ds.split), {str(tmp_path/'list.csv')!r}, workers=2, every=2)
 """
     (tmp_path/"main.py").write_text(code)
     main = subprocess.Popen([sys.executable, tmp_path/"main.py"], env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -111,7 +121,7 @@ if __name__ == "__main__": filter_colorful(find_dataset("folder", root={str(ds.r
     workers = children(main.pid)
     main.kill(); main.wait()
     assert len(workers) >= 2 and not (tmp_path/"list.csv").exists()
-    for _ in range(1000):
+    for _ in range(6000):
         if not any(map(alive, workers)): break
         time.sleep(.01)
     assert not any(map(alive, workers))
