@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 README_DIR ?= .
 .DEFAULT_GOAL := help
-.PHONY: help table1 test readme clean
+.PHONY: help table1 figures test readme clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -13,6 +13,18 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 	@mkdir -p runs/table1
 	@$(RUN) papermill nbs/eval.ipynb runs/table1/eval.ipynb -r out "$(CURDIR)/runs/table1"
 	@cat runs/table1/table1.md
+
+# What a full run takes besides the data; small runs take the notebooks' own parameters.
+FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
+FULL_fig1_inversion := -p full True
+FULL_fig4_comparison := -p dataset tiny-imagenet
+FULL_fig5_complex := -p dataset tiny-imagenet -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100
+FULL_resolution_study := -p dataset tiny-imagenet -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
+FULL_ledger := -p dataset tiny-imagenet -p n_images 1000 -p large imagenet -p n_large 0
+figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/
+	@mkdir -p runs/figures
+	@$(foreach n,$(FIGURES),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar nbs/$(n).ipynb \
+		runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" $(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print

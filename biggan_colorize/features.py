@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'OFFLINE', 'WEIGHT_URLS', 'FRECHET_BACKENDS', 'PERCEPTUAL_BACKENDS', 'check_rgb', 'check_pair', 'resize_rgb',
-           'Frozen', 'check_precision', 'precise', 'EfficientNetLite0', 'restrict', 'PerceptualDistance',
-           'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend', 'perceptual_distance']
+           'Frozen', 'check_precision', 'fastest_precision', 'precise', 'EfficientNetLite0', 'restrict',
+           'PerceptualDistance', 'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend',
+           'perceptual_distance']
 
 # %% ../nbs/01b_features.ipynb #3ca513d4
 import contextlib, io, warnings
@@ -57,6 +58,11 @@ def check_precision(precision: str) -> str:
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision is 'float32' or 'bfloat16', got {precision!r}.")
     return precision
+
+def fastest_precision(device: str = "cpu") -> str:
+    "'bfloat16' where the device has convolutions in it, else 'float32'."
+    if device.startswith("cuda"): return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 
 @contextlib.contextmanager
 def precise(

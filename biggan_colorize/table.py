@@ -25,23 +25,25 @@ PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 
 MINI = {"regression": "regression", "cic": "CIC", "chromagan": "ChromaGAN", "instcolor": "InstColor", "deoldify": "DeOldify", "tovivid": "ToVivid"}
 
 class Method(NamedTuple):
-    "A row to be measured: its name, and the folder its images lie in (None: they are made here) or the small baseline that makes them."
+    "A row to be measured: its name, and the folder its images lie in (None: they are made here), the small baseline that makes them, or the weights of ours."
     name: str
     folder: Path = None
     baseline: str = None
+    weights: str = None
 
 def _method(text):
     kind, _, rest = text.partition(":")
     name, _, path = rest.partition("=")
     if text in ("gray", "ours"): return Method({"gray": "gray", "ours": "Ours"}[text])
     if text.lower() in MINI: return Method(MINI[text.lower()], None, text.lower())
+    if kind == "ours" and rest.strip(): return Method(f"Ours, {Path(rest.strip()).name}", weights=rest.strip())
     if kind == "folder" and name.strip() and path.strip():
         name = name.strip()
         return Method({m.lower(): m for m in PAPER}.get(name.lower(), name), Path(path.strip()).expanduser())
-    raise ValueError(f"Unknown method {text!r}; known: gray, {', '.join(MINI)}, ours, folder:NAME=PATH (a folder of images that NAME produced).")
+    raise ValueError(f"Unknown method {text!r}; known: gray, {', '.join(MINI)}, ours, ours:WEIGHTS, folder:NAME=PATH (a folder of images that NAME produced).")
 
 def parse_methods(
-    methods, # a list, or a text separated by commas, of "gray", "ours", a name of `MINI`, "folder:NAME=PATH"
+    methods, # a list, or a text separated by commas, of "gray", "ours", "ours:WEIGHTS", a name of `MINI`, "folder:NAME=PATH"
 ) -> list[Method]:
     "The methods named; a ValueError for an unknown one, a name that comes twice, or none at all."
     texts = methods.split(",") if isinstance(methods, str) else methods

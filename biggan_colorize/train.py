@@ -39,9 +39,9 @@ def put_back_luma(x_fake, x):
 # %% ../nbs/06_train.ipynb #cc650fa4
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
-    "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` are copied."
+    "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` and whole numbers are copied."
     for (k, a), b in zip(ema.state_dict().items(), model.state_dict().values()):
-        a.copy_(b) if k.endswith("u0") else a.lerp_(b, 1 - decay)
+        a.copy_(b) if k.endswith("u0") or not a.is_floating_point() else a.lerp_(b, 1 - decay)
 
 
 def ema_decay(limit: float, steps: int):
@@ -144,6 +144,7 @@ class Part:
     x: Tensor              # RGB (b,3,H,W) in [0, 1]
     y: Tensor              # (b,)
     z: Tensor              # (b,dim_z)
+    flipped: Tensor        # (b,), which of them were mirrored
     x_fake: Tensor = None  # generated
 
 
@@ -179,6 +180,9 @@ class Trainer:
             warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the option, which older ones lack
             return DistributedDataParallel(net, broadcast_buffers=False)
 
+    trains_G = True
+    @property
+    def trains_D(self): return self.preset.uses_D and self.images >= self.preset.discriminator_from
     @property
     def steps(self): return self.images // self.preset.batch
     def autocast(self): return torch.autocast(torch.device(self.process.device).type, torch.bfloat16, enabled=self.preset.bf16)
@@ -186,9 +190,8 @@ class Trainer:
     def step(self, x, y):
         "One update of D, then one of E and G, from this process's share of a batch: x RGB (b,3,H,W) in [0, 1], y (b,) → the mean losses."
         parts, losses = self.parts(x, y), {}
-        if self.preset.uses_D and self.images >= self.preset.discriminator_from:
-            losses |= self.update(self.opt_D, self.loss_D, parts, self.run_D)
-        losses |= self.update(self.opt_G, self.loss_G, parts, self.run_model)
+        if self.trains_D: losses |= self.update(self.opt_D, self.loss_D, parts, self.run_D)
+        if self.trains_G: losses |= self.update(self.opt_G, self.loss_G, parts, self.run_model)
         update_ema(self.ema, self.model, ema_decay(self.preset.ema, self.steps))
         self.images += self.preset.batch
         return losses
@@ -201,7 +204,7 @@ class Trainer:
         flips = self.process.share(torch.rand(p.batch, generator=g) < 0.5)
         z = self.process.share(torch.randn(p.batch, p.model.dim_z, generator=g)) * p.model.z_std
         x = torch.where(flips[:, None, None, None], x.flip(-1), x).to(self.process.device, memory_format=torch.channels_last)
-        return [Part(*v) for v in zip(*(v.to(self.process.device).chunk(self.accumulate) for v in (x, y, z)))]
+        return [Part(*v) for v in zip(*(v.to(self.process.device).chunk(self.accumulate) for v in (x, y, z, flips)))]
 
     def update(self, opt, loss, parts, net):
         "Gradients of `loss` over all parts and processes, and a step of Adam → the mean losses; the first named one is what is minimized."
@@ -232,7 +235,7 @@ class Trainer:
 
     def score(self, x_fake, part):
         "D's scores of generated images, for G to raise; 0 while D is not there yet."
-        if not self.preset.uses_D or self.images < self.preset.discriminator_from: return x_fake.new_zeros(())
+        if not self.trains_D: return x_fake.new_zeros(())
         with self.autocast(): return self.fast_D(augment(rgb_to_x_hat(x_fake), self.preset.augment), part.y).float()
 
     def set_epoch(self, epoch: int):

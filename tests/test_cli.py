@@ -1,6 +1,7 @@
 "The command in a process of its own: exit statuses, messages, files; with a tiny untrained model, and with `mini` where it is shipped."
-import os
+import json, os, sys, zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,17 @@ def album(tmp_path):
     exif = Image.Exif(); exif[0x0112] = 6
     Image.fromarray(skimage.data.coffee()).save(folder/"1931"/"cup.jpg", exif=exif)
     return folder
+
+@pytest.fixture
+def quick():
+    "Runs the command inside this process, which saves seconds."
+    from typer.testing import CliRunner
+    from biggan_colorize.cli import app
+    def quick(command, *args):
+        done = CliRunner().invoke(app, [str(a) for a in args])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=done.stderr)
+    return quick
 
 def outputs(folder): return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -78,6 +90,97 @@ def test_nothing_is_overwritten_unless_asked(run, nano, album, tmp_path):
     assert "already there" in plain(run(*command), 1) and target.read_bytes() == b"mine"
     plain(run(*command, "--overwrite"), 0)
     assert Image.open(target).size == (451, 300) and outputs(target.parent) == [target.name]
+
+def test_a_second_run_leaves_out_what_is_done(quick, nano, album, tmp_path):
+    command = ["biggan-colorize", "colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby"]
+    plain(quick(*command), 0)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path/"out").rglob("*.png")}
+    shown = plain(quick(*command, "--seeds", "0,1"), 0)
+    assert "2 pictures" in shown and "2 were there already" in shown and len(outputs(tmp_path/"out")) == 4
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+def test_other_settings_do_not_pass_for_the_same(quick, nano, album, tmp_path):
+    command = ["biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", nano, "--label", "tabby"]
+    plain(quick(*command), 0)
+    first = (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes()
+    for more in (["--truncation", "0.3"], ["--lightness", "linear100"], ["--upsampling", "bilinear"]): assert "already there" in plain(quick(*command, *more), 1)
+    assert (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes() == first
+    plain(quick(*command, "--upsampling", "bilinear", "--overwrite"), 0)
+    assert (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes() != first
+
+def test_variants_json_and_a_contact_sheet(quick, nano, album, tmp_path):
+    done = quick("biggan-colorize", "colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "mixed", "--guesses", "2", "--seeds", "0,1", "--json", "--sheet", tmp_path/"sheet.png")
+    plain(done, 0)
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(reports) == 2 and all(len(r["pictures"]) == 6 and not r["error"] for r in reports)
+    for r in reports:
+        assert {p["class"] for p in r["pictures"]} > {"mixed"} and len({p["class"] for p in r["pictures"]}) == 3
+        assert all(Path(p["path"]).is_file() and (p["probability"] is None) == (p["class"] == "mixed") for p in r["pictures"])
+    sheet = Image.open(tmp_path/"sheet.png")
+    assert sheet.width >= 7 * 160 and sheet.height >= 2 * 160  # a block of seven pictures in each of two rows
+    (tmp_path/"mine.png").write_bytes(b"mine")
+    assert "no contact sheet" in plain(quick("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", nano, "--sheet", tmp_path/"mine.png"), 1)
+    assert (tmp_path/"mine.png").read_bytes() == b"mine"
+
+def bomb(path):
+    "A PNG of 400 million white pixels in 50 kB."
+    def chunk(name, data): return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+    side = 20_000
+    packed = zlib.compressobj(9)
+    data = b"".join(packed.compress(b"\0" + b"\xff" * (side // 8)) for _ in range(side)) + packed.flush()
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+
+def test_odd_files_are_handled_or_refused_in_one_sentence(run, nano, tmp_path):
+    odd = tmp_path/"odd"; odd.mkdir()
+    cat = Image.fromarray(skimage.data.chelsea())
+    cat.resize((1, 1)).save(odd/"pixel.png")
+    cat.resize((1, 4000)).save(odd/"strip.png")
+    gray16 = np.asarray(cat.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(gray16).save(odd/"deep.tif")
+    frames = [cat.resize((90, 60)).convert("P"), cat.rotate(180).resize((90, 60)).convert("P")]
+    frames[0].save(odd/"moving.gif", save_all=True, append_images=frames[1:])
+    (odd/"letter.jpg").write_text("Dear diary, today I was a photograph.")
+    (odd/"nothing.jpg").touch()
+    bomb(odd/"bomb.png")
+    assert (odd/"bomb.png").stat().st_size < 100_000
+    done = run("biggan-colorize", "colorize", odd, "-o", tmp_path/"out", "--model", nano, "--label", "tabby", "--json")
+    plain(done, 1)
+    reports = {Path(r["photo"]).name: r for r in map(json.loads, done.stdout.splitlines())}
+    for name, says in {"letter.jpg": "not an image", "nothing.jpg": "empty (0 bytes)", "bomb.png": "too many pixels"}.items():
+        assert says in reports[name]["error"] and reports[name]["error"].count(".") <= 2 and not reports[name]["pictures"], reports[name]
+    for name, size in {"pixel.png": (1, 1), "strip.png": (1, 4000), "deep.tif": (451, 300), "moving.gif": (90, 60)}.items():
+        assert not reports[name]["error"] and Image.open(reports[name]["pictures"][0]["path"]).size == size, reports[name]
+    assert reports["moving.gif"]["note"] == "of its 2 pictures the first is used"
+    assert len(outputs(tmp_path/"out")) == 4 and len([line for line in done.stderr.splitlines() if "photo/s" not in line and line.strip()]) == 3
+    from skimage.color import rgb2lab
+    L = rgb2lab(np.array(Image.open(tmp_path/"out"/"deep_tabby_seed0.png")))[..., 0]
+    assert np.abs(L - rgb2lab(np.repeat((gray16 // 257).astype(np.uint8)[..., None], 3, 2))[..., 0]).max() < 1.5  # 16 bits are not clipped
+
+def test_profile_is_kept(quick, nano, tmp_path):
+    from PIL import ImageCms
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(skimage.data.chelsea()).save(tmp_path/"cat.jpg", icc_profile=profile)
+    plain(quick("biggan-colorize", "colorize", tmp_path/"cat.jpg", "-o", tmp_path/"out", "--model", nano, "--label", "tabby"), 0)
+    assert Image.open(tmp_path/"out"/"cat_tabby_seed0.png").info["icc_profile"] == profile
+
+MEMORY = """
+import resource, sys
+from biggan_colorize.cli import app
+def peak(photo):
+    assert app(["colorize", photo, "-o", sys.argv[1], "--model", sys.argv[2], "--label", "tabby"], standalone_mode=False) in (0, None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak(sys.argv[3])
+print("extra MiB:", (peak(sys.argv[4]) - before) // 1024)
+"""
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in KiB on Linux alone")
+def test_fifty_megapixels_within_two_gibibytes(run, nano, album, tmp_path):
+    Image.fromarray(skimage.data.chelsea()).resize((8192, 6144), Image.BILINEAR).save(tmp_path/"big.jpg", quality=80)
+    done = run("python", "-c", MEMORY, tmp_path/"out", nano, album/"cat.png", tmp_path/"big.jpg")
+    plain(done, 0)
+    extra = int(done.stdout.rsplit("extra MiB:", 1)[1])
+    assert Image.open(tmp_path/"out"/"big_tabby_seed0.png").size == (8192, 6144)
+    assert extra < 2048, f"{extra} MiB"
 
 @pytest.mark.parametrize("args, said", [
     (["--label", "bananna"], "banana"), (["--label", "3"], "0 to 2"), (["--seeds", "-1"], "whole numbers"), (["--seeds", "a"], "whole numbers"),

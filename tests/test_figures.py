@@ -1,0 +1,37 @@
+"The figure notebooks as a reader runs them: by papermill, from the repository's root and from nbs/, twice the same; and with what cannot work."
+import pytest
+from PIL import Image
+
+SMALL = {"fig2_framework": {}, "fig3_encoder": {}, "fig4_comparison": dict(methods="gray,mini-32,mini-z", n_images=2),
+         "fig5_complex": dict(methods="gray,mini-32", n_images=12, n_perceptual=4, bins=2, n_shown=3)}
+
+def papermill(run, root, notebook, out, cwd, seed="1", **parameters):
+    "Runs a figure notebook into `out`; strings are hashed in another order each time."
+    given = [word for k, v in (parameters | {"out": str(out)}).items() for word in ("-p" if isinstance(v, int) else "-r", k, v)]
+    return run("papermill", "--no-progress-bar", root/"nbs"/f"{notebook}.ipynb", out.with_suffix(".ipynb"), *given, cwd=cwd, PYTHONHASHSEED=seed)
+
+@pytest.mark.parametrize("notebook", SMALL)
+def test_twice_the_same_files_from_the_root_and_from_nbs(run, root, tmp_path, notebook):
+    done = [papermill(run, root, notebook, tmp_path/f"out{k}", cwd, seed=str(k + 1), **SMALL[notebook]) for k, cwd in enumerate((root, root/"nbs"))]
+    assert all(d.returncode == 0 for d in done), done[0].stderr[-2000:] + done[1].stderr[-2000:]
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path/f"out{k}").iterdir()} for k in (0, 1))
+    assert {f"{notebook}.png", f"{notebook}.pdf"} <= set(first) and set(first) == set(second)
+    assert not [name for name in first if first[name] != second[name]]
+    assert not [name for name in first if name.startswith(".")]                      # nothing half-written is left
+    with Image.open(tmp_path/"out0"/f"{notebook}.png") as img: assert 700 <= img.width <= 1400 or notebook == "fig4_comparison"
+
+BAD = {"deoldyfy": ("fig4_comparison", dict(methods="gray,deoldyfy"), "Unknown method 'deoldyfy'; known: ours"),
+       "folder": ("fig5_complex", dict(methods="gray,folder:Mine=nowhere"), "folder of images at nowhere"),
+       "small": ("fig4_comparison", dict(dataset="folder", n_images=1, min_colorfulness=0), "least 64×64 pixels; smaller: little (40×30)"),
+       "number": ("fig2_framework", dict(image=100000), "has images 0 to"),
+       "preset": ("fig3_encoder", dict(preset="maxi"), "No weights 'maxi'")}
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_work_is_one_sentence(run, root, tmp_path, case):
+    notebook, parameters, words = BAD[case]
+    if parameters.get("dataset") == "folder":
+        (tmp_path/"images").mkdir(); Image.new("RGB", (40, 30), "red").save(tmp_path/"images"/"little.png")
+        parameters = parameters | {"data": str(tmp_path/"images")}
+    done = papermill(run, root, notebook, tmp_path/"out", root, **parameters)
+    assert done.returncode != 0 and words in done.stderr, done.stderr[-2000:]
+    assert not list((tmp_path/"out").glob("*.png"))                                  # it fails before anything is drawn
