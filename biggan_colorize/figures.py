@@ -30,6 +30,7 @@ from PIL import Image
 from scipy.stats import rankdata
 from torch import nn
 
+from .baselines.mini import MINI_METHODS, load_mini
 from .biggan import DownBlock, SelfAttention, UpBlock
 from .color import lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
 from .colorizer import Colorizer, draw_z
@@ -509,13 +510,13 @@ class Loaded(NamedTuple):
     classes: tuple = ()   # WordNet ids in the order of y; () when it does not look at y
 
 def packaged(name, device="cpu") -> Loaded:
-    "A `Colorizer` with packaged weights, or of a .safetensors file."
-    model = Colorizer.from_pretrained(name).to(device)
+    "A `Colorizer` with packaged weights, or of a .safetensors file; or a mini baseline."
+    model = (load_mini(name) if name in MINI_METHODS else Colorizer.from_pretrained(name)).to(device)
     return Loaded(lambda x_gray, y, seeds: model.colorize_batch(x_gray.to(device), y, list(seeds)).cpu(), model.resolution, tuple(model.classes))
 
 LOADERS = {  # name of a method → (device) → Loaded; a method that is added here is known to Figs. 4 and 5
     "gray": lambda device: Loaded(lambda x_gray, y, seeds: x_gray.expand(-1, 3, -1, -1)),
-    **{name: partial(packaged, name) for name in ("mini-4", "mini-8", "mini-16", "mini-32", "mini-z")},
+    **{name: partial(packaged, name) for name in (*MINI_METHODS, "mini-4", "mini-8", "mini-16", "mini-32", "mini-z")},
 }
 
 def check_sizes(images, size, name):

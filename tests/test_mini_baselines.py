@@ -59,8 +59,9 @@ def test_packaged_weights(name, photos):
     assert (rgb_to_lab(out)[:, :1] - gray_lightness(gray)).abs().mean() < 0.5
     assert torch.equal(out, model.colorize_batch(gray, torch.arange(len(gray))))  # nothing is drawn
     assert colorfulness(out).mean() > 5
-    losses = [row["G"] for row in model.info["log"]]
-    assert model.info["log"][-1]["images"] >= BUDGET - 320 and losses == losses
+    losses = [row["G"] for row in model.info["log"] if "G" in row]
+    assert model.info["log"][-1]["images"] >= BUDGET - 320
+    if not mini_preset(name).loss.adversarial: assert sum(losses[-6:]) < sum(losses[:6])  # where no critic moves the goal
 
 
 def test_sizes():

@@ -273,7 +273,7 @@ def plot_training(
     for ax in axes.flat[len(models):]: ax.axis("off")
     for ax, (name, model) in zip(axes.flat, models.items()):
         log = model.info["log"]
-        lines = ax.plot([r["images"] / 1000 for r in log], [r["G"] for r in log], lw=1, label="network")
+        lines = ax.plot([r["images"] / 1000 for r in log], [r.get("G", float("nan")) for r in log], lw=1, label="network")
         if any("D" in r for r in log):
             rows = [r for r in log if "D" in r]
             lines += ax.twinx().plot([r["images"] / 1000 for r in rows], [r["D"] for r in rows], lw=1, color="C1", label="critic (right)")
