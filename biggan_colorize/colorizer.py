@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STRIP', 'WEIGHTS', 'ENCODER_KEY', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_classes', 'truncate_z',
            'draw_z', 'colorize_batch', 'working_size', 'strips', 'photo_gray', 'lay_on', 'colorize', 'with_settings',
-           'save', 'config_from_dict', 'from_pretrained', 'rename_encoder_key', 'apply_ema', 'from_official',
+           'save', 'config_from_dict', 'from_pretrained', 'fuse', 'rename_encoder_key', 'apply_ema', 'from_official',
            'check_parts', 'encoder_config']
 
 # %% ../nbs/04_surgery.ipynb #d4486c50
@@ -267,7 +267,7 @@ def from_pretrained(
 ):
     "A colorizer ready to use, in eval mode; FileNotFoundError names the packaged ones."
     path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{name}.safetensors"
-    packaged = sorted(p.stem for p in WEIGHTS.glob("*.safetensors") if not p.stem.endswith("-prior"))
+    packaged = sorted(p.stem for p in WEIGHTS.glob("*.safetensors") if not p.stem.endswith(("-prior", "-mini")))
     if not path.exists():
         raise FileNotFoundError(f"No weights {str(name)!r}: give one of the packaged ones ({', '.join(packaged) or 'none'}) or the path of a .safetensors file.")
     if not path.with_suffix(".json").exists():
@@ -286,6 +286,14 @@ def from_pretrained(
     return model.eval()
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
+
+# %% ../nbs/04_surgery.ipynb #815b77f8
+def fuse(self: Colorizer, dtype=torch.float32):
+    "The inference form, see `biggan_colorize.fuse.fuse`."
+    from biggan_colorize.fuse import fuse
+    return fuse(self, dtype)
+
+Colorizer.fuse = fuse
 
 # %% ../nbs/04_surgery.ipynb #82d14a7e
 ENCODER_KEY = re.compile(r"res(\d+)\.(conv|conv_1|conv_2|normalize_1|normalize_2)\.(.+)")

@@ -104,5 +104,3 @@ def fuse(
     for m in new.modules():
         if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)): m.to(dtype=dtype, memory_format=torch.channels_last)
     return new
-
-Colorizer.fuse = fuse
