@@ -17,8 +17,10 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 # What a full run takes besides the data; small runs take the notebooks' own parameters.
 FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
 FULL_fig1_inversion := -p full True
-FULL_fig4_comparison := -p dataset tiny-imagenet
-FULL_fig5_complex := -p dataset tiny-imagenet -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100
+FULL_fig2_framework := -p dataset tiny-imagenet -p image 6
+FULL_fig4_comparison := -p dataset tiny-imagenet -p n_images 5
+FULL_fig5_complex := -p dataset tiny-imagenet -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100 \
+	-p methods gray,mini-z,mini-4,mini-16,mini-32,ours
 FULL_resolution_study := -p dataset tiny-imagenet -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
 FULL_ledger := -p dataset tiny-imagenet -p n_images 1000 -p large imagenet -p n_large 0
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/

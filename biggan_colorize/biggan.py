@@ -330,7 +330,7 @@ def load_strict(model: nn.Module, state: dict, what: str):
     if problems := misfits(model.state_dict(), state):
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise ValueError(f"{what} does not fit the model: it {'; '.join(problems[:3])}{more}.")
-    model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=any(p.is_meta for p in model.parameters()))
+    model.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in state.items()}, assign=any(p.is_meta for p in model.parameters()))
     return model
 
 # %% ../nbs/02_biggan.ipynb #2149d40a

@@ -104,7 +104,7 @@ def explore(
     numbers = {"class": chosen.name, "probability": chosen.probability} | measure(rgb, original)
     return images, numbers | {"seconds": time.perf_counter() - start}
 
-# %% ../nbs/11_explore.ipynb #4b70f320
+# %% ../nbs/11_explore.ipynb #4b3e2b73
 @torch.no_grad()
 def explore_grid(
     image: Image.Image,
@@ -121,7 +121,7 @@ def explore_grid(
     x_gray = photo_gray(image, model.cfg.gray)
     small = F.interpolate(x_gray, working_size(*x_gray.shape[2:], model.cfg), mode="bilinear", antialias=True)
     rgb = model.colorize_batch(small.expand(len(y), -1, -1, -1), y, list(seeds) * len(chosen), truncation)
-    cells = [Cell(tensor_to_pil(v), f"{chosen[k // len(seeds)].name}, seed {seeds[k % len(seeds)]}") for k, v in enumerate(rgb)]
+    cells = [Cell(tensor_to_pil(v), f"{chosen[k // len(seeds)].name}, {seeds[k % len(seeds)]}") for k, v in enumerate(rgb)]
     return contact_sheet([cells[k:k + len(seeds)] for k in range(0, len(cells), len(seeds))], side=128, width=1)
 
 # %% ../nbs/11_explore.ipynb #aff978ce

@@ -225,7 +225,7 @@ def save_result(folder, stem: str, content: bytes, suffix: str, settings: Settin
     with replacing(recipe) as part: part.write_text(text, encoding="utf-8")
     return picture, recipe, original
 
-# %% ../nbs/10c_photographs.ipynb #f1eca577
+# %% ../nbs/10c_photographs.ipynb #39aa6d4d
 class Cell(NamedTuple):
     "A picture of a sheet and the words under it."
     image: Image.Image
@@ -255,16 +255,17 @@ def contact_sheet(
     "One picture of all blocks, from left to right and from top to bottom (PIL RGB); ValueError when there is none."
     from PIL import ImageDraw, ImageOps
     if not blocks or not all(blocks): raise ValueError("A sheet needs at least one picture in each block.")
-    gap, line, font = 8, 18, sheet_font()
-    places, x, y, right = [], gap, gap, 0
+    gap, line, font, rows, x = 8, 18, sheet_font(), [], width
     for block in blocks:
-        if x > gap and x + len(block) * (side + gap) > width: x, y = gap, y + side + line + gap
-        for cell in block: places.append((x, y, cell)); x += side + gap
-        right, x = max(right, x), x + gap
-    sheet = Image.new("RGB", (right, y + side + line + gap), "white")
-    draw = ImageDraw.Draw(sheet)
-    for x, y, cell in places:
-        img = ImageOps.contain(cell.image.convert("RGB"), (side, side), Image.Resampling.LANCZOS)
-        sheet.paste(img, (x + (side - img.width) // 2, y + (side - img.height) // 2))
-        draw.text((x + side // 2, y + side + line // 2), fit_text(cell.caption, side, font), fill="black", font=font, anchor="mm")
+        if not rows or x > gap and x + len(block) * (side + gap) > width: rows.append([]); x = gap
+        for cell in block: rows[-1].append((x, ImageOps.contain(cell.image.convert("RGB"), (side, side), Image.Resampling.LANCZOS), cell.caption)); x += side + gap
+        x += gap
+    heights = [max(img.height for _, img, _ in row) for row in rows]
+    sheet = Image.new("RGB", (max(row[-1][0] for row in rows) + side + gap, sum(heights) + len(rows) * (line + gap) + gap), "white")
+    draw, y = ImageDraw.Draw(sheet), gap
+    for row, height in zip(rows, heights):
+        for x, img, caption in row:
+            sheet.paste(img, (x + (side - img.width) // 2, y + (height - img.height) // 2))
+            draw.text((x + side // 2, y + height + line // 2), fit_text(caption, side, font), fill="black", font=font, anchor="mm")
+        y += height + line + gap
     return sheet
