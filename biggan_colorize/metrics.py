@@ -74,6 +74,12 @@ class Measured:
     std: float = None
     warnings: tuple = ()
 
+def _by_eigenvalues(mean_a, cov_a, mean_b, cov_b):
+    "The same distance from symmetric matrices alone, whose roots are real."
+    w, V = np.linalg.eigh(cov_a)
+    root = (V*np.sqrt(w.clip(0))) @ V.T
+    return ((mean_a - mean_b)**2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2*np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
+
 def frechet_distance(
     a: FeatureStatistics, # of one set of images
     b: FeatureStatistics, # of the other
@@ -86,7 +92,9 @@ def frechet_distance(
     root = math.sqrt(scale)
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()) as said:
         warnings.simplefilter("always")
-        d = scale*calculate_frechet_distance(a.mean/root, a.cov/scale, b.mean/root, b.cov/scale)
+        args = a.mean/root, a.cov/scale, b.mean/root, b.cov/scale
+        try: d = scale*calculate_frechet_distance(*args)
+        except ValueError: d = scale*_by_eigenvalues(*args)  # pytorch-fid gives up where rounding makes the root of a singular matrix imaginary
     said = said.getvalue().splitlines() + [str(w.message) for w in caught if w.category is not DeprecationWarning]
     return Measured(float(d), warnings=tuple(notes or dict.fromkeys(said)))  # what the first note explains is not said twice
 
