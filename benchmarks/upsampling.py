@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from biggan_colorize.data import find_dataset, loader, replacing
-from biggan_colorize.upsample import library_methods, upsampling_errors
+from biggan_colorize.upsample import upsampling_methods, upsampling_errors
 
 PLACES = ("overall", "near edges", "elsewhere")
 
@@ -43,7 +43,7 @@ def measure(dataset, small):
     "{method: (3, n) errors}."
     found = {}
     for x, _ in tqdm(loader(dataset, 10), unit="batch", delay=2):
-        for name, e in upsampling_errors(x, small, library_methods() | FILTERS).items(): found.setdefault(name, []).append(e)
+        for name, e in upsampling_errors(x, small, upsampling_methods() | FILTERS).items(): found.setdefault(name, []).append(e)
     return {name: torch.cat(e, 1) for name, e in found.items()}
 
 def rows_of(errors):

@@ -1465,9 +1465,9 @@ d = { 'settings': { 'branch': 'main',
                                                                                     'biggan_colorize/upsample.py'),
                                           'biggan_colorize.upsample.enlarge_rows': ( 'upsample.html#enlarge_rows',
                                                                                      'biggan_colorize/upsample.py'),
-                                          'biggan_colorize.upsample.library_methods': ( 'upsample.html#library_methods',
-                                                                                        'biggan_colorize/upsample.py'),
                                           'biggan_colorize.upsample.near_color_edges': ( 'upsample.html#near_color_edges',
                                                                                          'biggan_colorize/upsample.py'),
                                           'biggan_colorize.upsample.upsampling_errors': ( 'upsample.html#upsampling_errors',
-                                                                                          'biggan_colorize/upsample.py')}}}
+                                                                                          'biggan_colorize/upsample.py'),
+                                          'biggan_colorize.upsample.upsampling_methods': ( 'upsample.html#upsampling_methods',
+                                                                                           'biggan_colorize/upsample.py')}}}

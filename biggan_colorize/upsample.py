@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UPSAMPLINGS', 'enlarge_rows', 'color_slope', 'check_upsampling', 'FullSizeColor', 'near_color_edges',
-           'library_methods', 'upsampling_errors']
+           'upsampling_methods', 'upsampling_errors']
 
 # %% ../nbs/03b_upsample.ipynb #c61b654e
 import torch
@@ -83,7 +83,7 @@ def near_color_edges(
     return F.max_pool2d(strong.float(), 2 * distance + 1, 1, distance) > 0
 
 
-def library_methods():
+def upsampling_methods():
     "{name: function (ab, L_small, L) → ab at the size of L} for each of `UPSAMPLINGS`."
     def method(how): return lambda ab, L_small, L: FullSizeColor(ab, L_small, L.shape[2:], how).rows(L)
     return {how: method(how) for how in UPSAMPLINGS}
@@ -92,11 +92,11 @@ def library_methods():
 def upsampling_errors(
     x: Tensor,         # RGB (B,3,S,S) in [0, 1]
     small: int = 64,   # the side from which colour is brought back
-    methods=None       # as `library_methods`, which is the default
+    methods=None       # as `upsampling_methods`, which is the default
 ):
     "Distance in the ab plane after the way down and back: {method: (3,B): overall, near edges, elsewhere}."
     from biggan_colorize.color import rgb_to_lab
     lab, lab_small = rgb_to_lab(x), rgb_to_lab(F.interpolate(x, (small, small), mode="bilinear", antialias=True))
     L, ab, edge = lab[:, :1], lab[:, 1:], near_color_edges(lab[:, 1:])
     def means(off): return torch.stack([(off * m).sum((1, 2, 3)) / m.sum((1, 2, 3)).clamp_min(1) for m in (torch.ones_like(edge), edge, ~edge)])
-    return {name: means((f(lab_small[:, 1:], lab_small[:, :1], L) - ab).norm(dim=1, keepdim=True)) for name, f in (methods or library_methods()).items()}
+    return {name: means((f(lab_small[:, 1:], lab_small[:, :1], L) - ab).norm(dim=1, keepdim=True)) for name, f in (methods or upsampling_methods()).items()}
