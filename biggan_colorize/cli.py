@@ -140,9 +140,10 @@ class Report(NamedTuple):
 
 def colorize_photo(photo: Photo, work: Work, say=print) -> Report:
     "Colorizes one photograph in every setting that is not done yet; OSError or ValueError says why it cannot be."
-    from biggan_colorize.photographs import choose_class, class_probabilities, colorize_as, file_digest, open_photo
+    from biggan_colorize.photographs import choose_class, class_probabilities, colorize_as, open_photo
+    from biggan_colorize.table import sha256
     if photo.path.is_dir(): raise FileNotFoundError(f"The folder {photo.path} holds no image to colorize.")
-    sha = file_digest(photo.path) if photo.path.is_file() else ""
+    sha = sha256(photo.path) if photo.path.is_file() else ""
     jobs = {job(photo.stem, sha, work.weights_sha256, asdict(s)): s for s in work.settings}
     there = {} if work.overwrite else {name: work.done[name] for name in jobs if name in work.done}
     pictures, kept = [{"path": path, **made, "skipped": True} for path, made in there.values()], []
@@ -270,7 +271,8 @@ def colorize_command(
 ):
     "Colorize photographs and folders of them. What an earlier run has made is left out. Exit status 1 when any of them failed."
     with expected_errors():
-        from biggan_colorize.photographs import Settings, file_digest, weights_path
+        from biggan_colorize.photographs import Settings, weights_path
+        from biggan_colorize.table import sha256
         if not photos and not from_json: raise ValueError("Name a photograph or a folder of them, or a recipe with --from-json.")
         if sheet and sheet.suffix.lower() != ".png": raise ValueError(f"A contact sheet is a .png file, not {sheet}.")
         found, settings = follow_recipe(from_json, photos) if from_json else (find_photos(photos, out), None)
@@ -279,7 +281,7 @@ def colorize_command(
         colorizer = load_model(base.model)
         variants = [base] if settings else [replace(base, label=label, seed=seed) for label in checked_labels(labels, guesses, list(colorizer.classes)) for seed in numbers]
         writable_folder(out)
-        work = Work(colorizer, file_digest(weights_path(base.model)), variants, out, find_done(out), overwrite)
+        work = Work(colorizer, sha256(weights_path(base.model)), variants, out, find_done(out), overwrite)
     say, tell = ((lambda text: None), (lambda report: tqdm.write(report.to_json()))) if as_json else (tqdm.write, lambda report: None)
     reports = colorize_photos(found, lambda photo: colorize_photo(photo, work, say), tell)
     failed = any(r.error for r in reports)

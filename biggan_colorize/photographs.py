@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Photograph', 'use_profile', 'open_photo', 'load_classifier', 'class_probabilities', 'Chosen', 'short_name',
-           'choose_class', 'class_weights', 'Settings', 'weights_path', 'colorize_as', 'load_model', 'digest',
-           'file_digest', 'Recipe', 'make_recipe', 'read_recipe', 'check_recipe', 'save_result', 'Cell', 'sheet_font',
-           'fit_text', 'contact_sheet']
+           'choose_class', 'class_weights', 'Settings', 'weights_path', 'colorize_as', 'load_model', 'digest', 'Recipe',
+           'make_recipe', 'read_recipe', 'check_recipe', 'save_result', 'Cell', 'sheet_font', 'fit_text',
+           'contact_sheet']
 
 # %% ../nbs/10c_photographs.ipynb #7d7ded57
 import functools, hashlib, io, json, re
@@ -18,6 +18,7 @@ from PIL import Image
 from .color import LIGHTNESSES, to_gray
 from .colorizer import WEIGHTS, Colorizer, config_from_dict
 from .data import ImageError, class_name, find_class, load_image, pil_to_tensor, replacing
+from .table import sha256
 from .upsample import check_upsampling
 
 # %% ../nbs/10c_photographs.ipynb #5de6f380
@@ -163,16 +164,9 @@ def load_model(name: str):
     return Colorizer.from_pretrained(name)
 
 def digest(data: bytes):
-    "The first 12 digits of the SHA-256."
+    "The first 12 digits of the SHA-256, as `table.sha256` has them of a file."
     return hashlib.sha256(data).hexdigest()[:12]
 
-
-def file_digest(path):
-    "As `digest`, of a file of any size."
-    found = hashlib.sha256()
-    with open(path, "rb") as f:
-        while piece := f.read(2**20): found.update(piece)
-    return found.hexdigest()[:12]
 
 # %% ../nbs/10c_photographs.ipynb #8ae8d297
 class Recipe(NamedTuple):
@@ -188,7 +182,7 @@ class Recipe(NamedTuple):
 def make_recipe(settings: Settings, photo_name: str, photo_bytes: bytes, chosen: Chosen = None):
     "The recipe of a picture, with the class that was chosen in place of a guess."
     made = Settings(**asdict(settings) | ({"label": chosen.label} if chosen else {}))
-    return Recipe(made, photo_name, digest(photo_bytes), file_digest(weights_path(settings.model)))
+    return Recipe(made, photo_name, digest(photo_bytes), sha256(weights_path(settings.model)))
 
 
 def read_recipe(path):
@@ -208,7 +202,7 @@ def check_recipe(recipe: Recipe, photo_bytes: bytes):
     if digest(photo_bytes) != recipe.photo_sha256: raise ValueError(f"{recipe.photo} is not the photograph of the recipe: its digest is {digest(photo_bytes)}, not {recipe.photo_sha256}.")
     path = weights_path(recipe.settings.model)
     if not path.is_file(): raise FileNotFoundError(f"The recipe's model {recipe.settings.model} is not there.")
-    found = file_digest(path)
+    found = sha256(path)
     if found != recipe.weights_sha256: raise ValueError(f"The weights of {recipe.settings.model} are not those of the recipe ({found}, not {recipe.weights_sha256}): the picture would be another.")
 
 # %% ../nbs/10c_photographs.ipynb #367fe777

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STUDY', 'EDGES', 'MEASURES', 'STUDY_FILE', 'CLAIMS', 'member', 'parse_members', 'structure_error', 'steps',
-           'edge_agreement', 'edge_colours', 'bleeding', 'colour_bleeding', 'blur_colours', 'Estimate', 'bootstrap',
-           'factor', 'frechet', 'frechet_estimates', 'colour_spread', 'effect_of_z', 'effect_of_class', 'plot_z_class',
-           'colour', 'measure_member', 'estimates', 'study_row', 'differences', 'save_study', 'load_study',
-           'plot_study', 'difference', 'judge', 'verdict']
+           'step_agreement', 'edge_colours', 'bleeding', 'colour_bleeding', 'blur_colours', 'Estimate', 'resampled',
+           'frechet_estimates', 'colour_spread', 'effect_of_z', 'effect_of_class', 'plot_z_class', 'colour',
+           'measure_member', 'estimates', 'study_row', 'differences', 'save_study', 'load_study', 'plot_study',
+           'difference', 'judge', 'verdict']
 
 # %% ../nbs/07b_study.ipynb #c0ac252b
 import csv, json
@@ -23,7 +23,7 @@ from .color import colorfulness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_
 from .colorizer import Colorizer, draw_z
 from .data import replacing
 from .features import check_pair
-from .metrics import psnr, to_8bit
+from .metrics import factor, frechet_of_factors, psnr, to_8bit
 from .table import repository
 
 # %% ../nbs/07b_study.ipynb #a30e17d7
@@ -64,11 +64,11 @@ def steps(
     if min(v.shape[-2:]) <= 2*margin: raise ValueError(f"Expected sides of more than {2*margin} pixels, got {v.shape[-2]}×{v.shape[-1]}.")
     return torch.stack([(v.roll(-reach, d) - v.roll(reach, d))[..., margin:-margin, margin:-margin] for d in (-1, -2)], 2)
 
-def edge_agreement(
+def step_agreement(
     x_hat: torch.Tensor, # as above
     x: torch.Tensor,
 ) -> torch.Tensor:
-    "Correlation of the steps of L* in each pair, (B,): 1 when all edges are in place (though perhaps fainter), 0 when they have nothing in common."
+    "Correlation of the steps of L* in each pair, with their signs (`inversion.edge_agreement` has none), (B,): 1 when all edges are in place (though perhaps fainter), 0 when they have nothing in common."
     check_pair(x_hat, x)
     d, d2 = (steps(rgb_to_lab(v)[:, :1]).flatten(1) for v in (x_hat, x))
     d, d2 = (v - v.mean(1, keepdim=True) for v in (d, d2))
@@ -129,7 +129,7 @@ class Estimate(NamedTuple):
         "The difference of two numbers that come from the same images."
         return Estimate(self.value - other.value, self.replicates - other.replicates, self.jackknife)
 
-def bootstrap(
+def resampled(
     values, # (N,) one number an image, or (N,k)
     statistic=lambda means: means[..., 0], # (…,k) means over images → (…)
     resamples: int = 1000,
@@ -142,18 +142,6 @@ def bootstrap(
     return Estimate(float(statistic(v.mean(0))), statistic(weights @ v))
 
 # %% ../nbs/07b_study.ipynb #bff934a7
-def factor(
-    features: np.ndarray, # (n,d)
-):
-    "Mean (d,) and a small R (min(n,d),d) with RᵀR = covariance, in float64."
-    f = np.asarray(features, np.float64); mean = f.mean(0)
-    return mean, np.linalg.qr((f - mean)/np.sqrt(len(f) - 1), mode="r")
-
-def frechet(a, b) -> float:
-    "Fréchet distance from two results of `factor`: that of `metrics.frechet_distance`, quicker."
-    (mean, R), (mean2, R2) = a, b
-    return float(((mean - mean2)**2).sum() + (R**2).sum() + (R2**2).sum() - 2*np.linalg.svd(R @ R2.T, compute_uv=False).sum())
-
 def frechet_estimates(
     real: np.ndarray, # features of the originals, (n,d)
     fakes: dict, # name → features of its pictures, (n,d), in the same order
@@ -168,8 +156,9 @@ def frechet_estimates(
     kept = [np.ones(n, bool)] + [group != k for k in range(groups)]
     found = {name: [] for name in fakes}
     for keep in tqdm(kept, desc="Fréchet distances", delay=2):
-        r = factor(real[keep])
-        for name, f in fakes.items(): found[name].append(frechet(factor(f[keep]), r))
+        small = lambda f: factor(torch.from_numpy(np.asarray(f[keep], np.float64)))
+        r = small(real)
+        for name, f in fakes.items(): found[name].append(frechet_of_factors(small(f), r))
     return {name: Estimate(v[0], np.array(v[1:]), jackknife=True) for name, v in found.items()}
 
 # %% ../nbs/07b_study.ipynb #cf33b800
@@ -258,14 +247,14 @@ def measure_member(
         x_hat, x_fake = colour(model, real, y[i:i + batch], [first_seed + i + k for k in range(len(real))])
         with torch.no_grad(): features.append(backend.frechet_features(x_fake).numpy()); distance = perceptual(x_fake, real)
         each.append({"colorfulness": colorfulness(x_fake), "psnr": psnr(x_fake, real), "perceptual": distance, "structure": structure_error(x_hat, real),
-                     "edges": edge_agreement(x_hat, real), **dict(zip(EDGES, edge_colours(x_fake, real).unbind(1)))})
+                     "edges": step_agreement(x_hat, real), **dict(zip(EDGES, edge_colours(x_fake, real).unbind(1)))})
     return {k: np.concatenate([np.asarray(e[k], np.float64) for e in each]) for k in each[0]}, np.concatenate(features)
 
 # %% ../nbs/07b_study.ipynb #754bf16f
 MEASURES = {  # column → heading, what it is measured in, number format
     "frechet": ("Fréchet distance ↓", "", ".1f"), "colorfulness": ("colourfulness", "0..255 scale", ".1f"), "psnr": ("PSNR ↑", "dB", ".2f"),
     "perceptual": ("perceptual distance ↓", "", ".3f"), "structure": ("structure error before L ↓", "L, 0..100", ".1f"),
-    "edges": ("edge agreement before L ↑", "correlation", ".2f"), "bleeding": ("colour bleeding ↓", "0: as the original", ".2f"),
+    "edges": ("step agreement before L ↑", "correlation", ".2f"), "bleeding": ("colour bleeding ↓", "0: as the original", ".2f"),
     "z_effect": ("effect of z", "Lab units", ".2f"), "class_effect": ("effect of the class", "Lab units", ".2f")}
 
 def estimates(
@@ -274,9 +263,9 @@ def estimates(
     seed: int = 0,
 ) -> dict:
     "measure → `Estimate`; z_minus_class is the difference of the two effects."
-    found = {k: bootstrap(each[k], seed=seed) for k in MEASURES if k in each}
-    found["bleeding"] = bootstrap(np.stack([each[k] for k in EDGES], 1), bleeding, seed=seed)
-    found |= {k: bootstrap(v, seed=seed) for k, v in effects.items()}
+    found = {k: resampled(each[k], seed=seed) for k in MEASURES if k in each}
+    found["bleeding"] = resampled(np.stack([each[k] for k in EDGES], 1), bleeding, seed=seed)
+    found |= {k: resampled(v, seed=seed) for k, v in effects.items()}
     return found | {"z_minus_class": found["z_effect"].minus(found["class_effect"])}
 
 def study_row(

@@ -22,7 +22,7 @@ from .data import list_images, load_image, pil_to_tensor, replacing, resize_cent
 PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 25.51), "DeOldify": (3.49, 23.79),
          "ToVivid": (4.08, 35.13), "Ours": (1.30, 35.91)}  # Table 1 of the paper: FID and colourfulness, ImageNet, 50,000 images
 
-MINI = {"regression": "regression", "cic": "CIC", "chromagan": "ChromaGAN", "instcolor": "InstColor", "deoldify": "DeOldify", "tovivid": "ToVivid"}
+MINI = {"regression": "Regression", "cic": "CIC", "chromagan": "ChromaGAN", "instcolor": "InstColor", "deoldify": "DeOldify", "tovivid": "ToVivid"}
 
 class Method(NamedTuple):
     "A row to be measured: its name, and the folder its images lie in (None: they are made here), the small baseline that makes them, or the weights of ours."
@@ -144,7 +144,7 @@ def complete(
     "The measured rows and the paper's others, which say why they are empty: the floor first, then the paper's order, then the rest."
     rows = {r["method"]: r for r in measured}
     empty = {m: table_row(m, notes=[NOT_ASKED]) for m in PAPER}
-    order = [m for m in ("gray", "regression", *PAPER) if m in rows or m in PAPER]
+    order = [m for m in ("gray", "Regression", *PAPER) if m in rows or m in PAPER]
     return [rows.get(m) or empty[m] for m in order + [m for m in rows if m not in order]]
 
 # %% ../nbs/10b_table.ipynb #ecec1269
@@ -170,8 +170,11 @@ def commit(
 def sha256(
     path, # a file
 ) -> str:
-    "The first 12 digits of a file's SHA-256."
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+    "The first 12 digits of a file's SHA-256, read in pieces."
+    found = hashlib.sha256()
+    with open(path, "rb") as f:
+        while piece := f.read(2**20): found.update(piece)
+    return found.hexdigest()[:12]
 
 def images_sha256(
     dataset, # ImageDataset
