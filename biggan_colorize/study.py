@@ -307,13 +307,11 @@ def _number(text):
     return text or None
 
 def load_study(
-    path=None, # a CSV of `save_study`; None: the recorded one, from the package or from figures/ of the repository
+    path=None, # a CSV of `save_study`; None: the recorded one, in figures/ of the repository
 ) -> list[dict]:
     "The rows of the study, one a member, in the order of feature resolution; a FileNotFoundError says where it was looked for, a ValueError when it is no such file."
-    here = Path(__file__).parent if "__file__" in globals() else Path("../biggan_colorize")
-    places = [Path(path)] if path else [here/f"{STUDY_FILE}.csv", repository()/"figures"/f"{STUDY_FILE}.csv"]
-    found = next((p for p in places if p.is_file()), None)
-    if found is None: raise FileNotFoundError(f"There is no study at {' or '.join(map(str, places))}: the notebook nbs/resolution_study.ipynb makes it.")
+    found = Path(path) if path else repository()/"figures"/f"{STUDY_FILE}.csv"
+    if not found.is_file(): raise FileNotFoundError(f"There is no study at {found}: the notebook nbs/resolution_study.ipynb makes it.")
     with open(found, newline="", encoding="utf-8") as f: rows = [{k: _number(v) for k, v in row.items()} for row in csv.DictReader(f)]
     missing = [k for k in ("member", "feature_resolution", *MEASURES) if not rows or k not in rows[0]]
     if missing: raise ValueError(f"{found} is not a study: it has no column {missing[0]!r}.")
