@@ -1,41 +1,25 @@
-"""The inference form against the form of training: seconds an image, operations, and the machine's own limit, in one run.
+"""The published form, the form of training and the inference form: seconds an image, operations, and the machine's own limit, in one run.
 
     python benchmarks/fuse.py            # writes figures/fuse.md and figures/fuse.json; --quick for a few repetitions
 
-The paper's model (256 pixels, width 96, random weights) and the packaged one (64 pixels), float32 and bfloat16. The limit is the rate of one large
-convolution: the operations that are left after fusion, at that rate, are the least time that this machine needs.
+The paper's model (256 pixels, width 96, random weights) and the packaged one (64 pixels), float32 and bfloat16. As published: upsampling before the
+convolutions, the table of attention at once, spectral norm at each call, no channels_last. The limit is the rate of one large convolution: the
+operations that are left after fusion, at that rate, are the least time that this machine needs.
 """
-import argparse, json, platform, statistics, time
+import argparse
+
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from common import as_published, gflop, limit, median_seconds, write_table
+
 from biggan_colorize.color import to_gray
 from biggan_colorize.colorizer import Colorizer, ColorizerConfig
-from biggan_colorize.data import photo_patches, replacing
+from biggan_colorize.data import photo_patches
 from biggan_colorize.fuse import fuse
-from biggan_colorize.table import grid, repository, versions
-
-def median_seconds(f, repetitions):
-    "Median over repetitions, after one that does not count."
-    f()
-    def once():
-        started = time.perf_counter(); f()
-        return time.perf_counter() - started
-    return statistics.median(once() for _ in range(repetitions))
-
-def gflop(f):
-    with FlopCounterMode(display=False) as counter: f()
-    return counter.get_total_flops() / 1e9
-
-def limit(dtype, repetitions):
-    "GFLOP a second of a 3×3 convolution of 512 channels on 64×64 pixels."
-    conv, x = nn.Conv2d(512, 512, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last), torch.randn(1, 512, 64, 64).to(dtype=dtype, memory_format=torch.channels_last)
-    return 2 * 512 * 512 * 9 * 64 * 64 / 1e9 / median_seconds(lambda: conv(x), repetitions)
 
 def rows_of(name, model, x_gray, repetitions):
     y, z, B = torch.zeros(len(x_gray), dtype=torch.long), torch.randn(len(x_gray), model.cfg.dim_z), len(x_gray)
-    forms = {"as trained, float32": model, "fused, float32": fuse(model), "fused, bfloat16": fuse(model, torch.bfloat16)}
-    want, first = model(x_gray, y, z), None
+    forms = {"as published, float32": as_published(model), "as trained, float32": model, "fused, float32": fuse(model), "fused, bfloat16": fuse(model, torch.bfloat16)}
+    want, first = forms["as published, float32"](x_gray, y, z), None
     for form, m in forms.items():
         got, s, g = m(x_gray, y, z).float(), median_seconds(lambda: m(x_gray, y, z), repetitions) / B, gflop(lambda: m(x_gray, y, z)) / B
         first = first or s
@@ -56,11 +40,8 @@ def main():
     cells = [["model", "form", "ms an image", "times as fast", "GFLOP", "of the limit (%)", "PSNR (dB)", "largest difference"]]
     cells += [[r["model"], r["form"], f"{1e3 * r['seconds']:.1f}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100 * r['gflop_per_second'] / limits[r['limit']]:.0f}",
                "–" if r["psnr"] is None else f"{r['psnr']:.0f}", f"{r['largest']:.1e}"] for r in rows]
-    text = (grid(cells) + f"\n\nMedians of {n} (paper) and {3 * n} (mini) repetitions in one run on a {platform.machine()} CPU, {torch.get_num_threads()} threads, torch {versions()['torch']}. "
-            f"The limit is the rate of one 3×3 convolution of 512 channels on 64×64 pixels: {limits['float32']:.0f} GFLOP/s in float32, {limits['bfloat16']:.0f} in bfloat16. "
-            f"PSNR and largest difference are x_hat's against the form of training; the paper's model has random weights.\n")
-    print(text)
-    for suffix, content in (("md", text), ("json", json.dumps({"rows": rows, "limits": limits, "threads": torch.get_num_threads(), "versions": versions()}, indent=1) + "\n")):
-        with replacing(repository() / "figures" / f"fuse.{suffix}") as part: part.write_text(content, encoding="utf-8")
+    write_table("fuse", cells, f"Medians of {n} (paper) and {3 * n} (mini) repetitions in one run on the CPU, {torch.get_num_threads()} threads. The limit is the rate of one 3×3 "
+                f"convolution of 512 channels on 64×64 pixels: {limits['float32']:.0f} GFLOP/s in float32, {limits['bfloat16']:.0f} in bfloat16. PSNR and largest difference are "
+                f"x_hat's against the published form; the paper's model has random weights.", rows=rows, limits=limits)
 
 if __name__ == "__main__": main()

