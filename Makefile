@@ -16,17 +16,20 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 
 # What a full run takes besides the data; small runs take the notebooks' own parameters.
 FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
+TINY := -p dataset tiny-imagenet
+COMPLEX := $(TINY) -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100
 FULL_fig1_inversion := -p full True
-FULL_fig2_framework := -p dataset tiny-imagenet -p image 6
-FULL_fig4_comparison := -p dataset tiny-imagenet -p n_images 5
-FULL_fig5_complex := -p dataset tiny-imagenet -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100 \
-	-p methods gray,mini-z,mini-4,mini-16,mini-32,ours
-FULL_resolution_study := -p dataset tiny-imagenet -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
-FULL_ledger := -p dataset tiny-imagenet -p n_images 1000 -p large imagenet -p n_large 0
+FULL_fig2_framework := $(TINY) -p image 6
+FULL_fig4_comparison := $(TINY) -p n_images 5
+FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-16,mini-32,ours
+FULL_fig5_methods := $(COMPLEX) -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
+FULL_resolution_study := $(TINY) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
+FULL_ledger := $(TINY) -p n_images 1000 -p large imagenet -p n_large 0
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/
 	@mkdir -p runs/figures
-	@$(foreach n,$(FIGURES),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar nbs/$(n).ipynb \
-		runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" $(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
+	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \
+		nbs/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
+		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print

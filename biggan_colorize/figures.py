@@ -9,8 +9,8 @@ __all__ = ['WIDTH', 'COLOURS', 'MARKERS', 'STYLE', 'PINK', 'BUS', 'CHAIN', 'TOP'
            'Bar', 'bar_colour', 'bar_of', 'draw_bars', 'class_path', 'inside', 'draw_encoder', 'draw_chain',
            'draw_inside', 'Framework', 'read_framework', 'training_of', 'draw_framework', 'named_picture',
            'draw_colorizing', 'draw_z_chunks', 'draw_result', 'draw_training', 'Loaded', 'packaged', 'check_sizes',
-           'open_methods', 'run_method', 'open_folder', 'numbers_of_classes', 'complexity_measures', 'complexity',
-           'binned', 'summary', 'rank_correlation', 'plot_binned', 'colour_of']
+           'open_methods', 'run_method', 'with_boxes', 'open_folder', 'numbers_of_classes', 'complexity_measures',
+           'complexity', 'binned', 'summary', 'rank_correlation', 'plot_binned', 'colour_of']
 
 # %% ../nbs/10_figures.ipynb #83cda32b
 import io, re
@@ -31,6 +31,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from .baselines.mini import MINI_METHODS, load_mini
+from .baselines.mini_instcolor import read_boxes
 from .biggan import DownBlock, SelfAttention, UpBlock
 from .color import lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
 from .colorizer import Colorizer, draw_z
@@ -547,6 +548,7 @@ def open_methods(
             if loaded.size: check_sizes(images, loaded.size, preset if text == "ours" else text)
             if classes and loaded.classes and loaded.classes != classes: raise ValueError(f"{text} numbers its classes in another way than the methods before it: show it in a figure of its own.")
             name, f, classes = text, partial(run_method, text, loaded.colorize, seed, precision, device), loaded.classes or classes
+            if text == "instcolor": f = partial(with_boxes, f, read_boxes(images))
         else: raise ValueError(f"Unknown method {text!r}; known: ours, {', '.join(LOADERS)}, folder:NAME=PATH (a folder of images that NAME produced).")
         if name in opened: raise ValueError(f"Two methods are called {name!r}: each needs a name of its own.")
         opened[name] = f
@@ -556,6 +558,10 @@ def run_method(name, colorize, seed, precision, device, numbers, x_gray, y):
     with precise(precision, device): x = colorize(x_gray, y, [1_000_000*seed + int(i) for i in numbers]).float()
     if x.isfinite().all(): return x
     raise ValueError(f"{name} gave numbers that are no colours (NaN) for image {int(numbers[int((~x.isfinite()).flatten(1).any(1).nonzero()[0])])}, at {precision}: its weights are damaged or need float32.")
+
+def with_boxes(f, boxes, numbers, x_gray, y):
+    "InstColor looks at the objects' boxes, (N,4), where the dataset has them."
+    return f(numbers, x_gray, torch.cat([y[:, None], boxes[[int(i) for i in numbers]]], 1))
 
 def open_folder(text, images, resize):
     "Name and function of folder:NAME=PATH."
