@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PSNR_CAP', 'FeatureStatistics', 'Measured', 'frechet_distance', 'factor', 'frechet_of_factors', 'bootstrap',
-           'half_interval', 'drawn_again', 'mmd2', 'kernel_distance', 'to_8bit', 'psnr', 'ssim', 'Scores', 'Scorer',
-           'score']
+           'half_interval', 'drawn_again', 'mmd2', 'kernel_distance', 'extrapolated', 'to_8bit', 'psnr', 'ssim',
+           'Scores', 'Scorer', 'score']
 
 # %% ../nbs/08_metrics.ipynb #f60b741b
 import contextlib, io, math, time, warnings
@@ -163,6 +163,18 @@ def kernel_distance(
     fa, fb = (torch.from_numpy(np.ascontiguousarray(f, dtype=np.float32)) for f in (fa, fb))
     values = [mmd2(*(f[rng.choice(len(f), m, replace=False)] for f in (fa, fb))) for _ in range(subsets)]
     return Measured(float(np.mean(values)), float(np.std(values)), notes)
+
+# %% ../nbs/08_metrics.ipynb #6df43d74
+def extrapolated(
+    f: torch.Tensor, # features of one set, (n, dim)
+    f2: torch.Tensor, # of the other; in the same order when they are pairs
+    parts: tuple = (1, 2, 3), # into how many parts the images are divided
+) -> tuple: # images in a part, the mean distance of such parts, the distance at infinitely many images
+    "The line through the Fréchet distances of n, n/2 and n/3 images against 1/n, where 1/n is 0; a ValueError when a part has no more images than features."
+    if len(f)//max(parts) <= f.shape[1]: raise ValueError(f"A line through {', '.join(str(len(f)//p) for p in parts)} images needs more than {f.shape[1]} of them, the length of the features.")
+    sizes = [len(f)//p for p in parts]
+    d = [np.mean([frechet_of_factors(factor(a), factor(b)) for a, b in list(zip(f.split(m), f2.split(m)))[:p]]) for m, p in zip(sizes, parts)]
+    return sizes, [float(v) for v in d], float(np.polyfit(1/np.array(sizes), d, 1)[1])
 
 # %% ../nbs/08_metrics.ipynb #4edabe97
 PSNR_CAP = 10*math.log10(12*255**2)  # dB, the mean squared error of rounding to 8 bits
