@@ -8,7 +8,7 @@ __all__ = ['PSNR_CAP', 'FeatureStatistics', 'Measured', 'frechet_distance', 'fac
            'Scores', 'Scorer', 'score']
 
 # %% ../nbs/08_metrics.ipynb #f60b741b
-import contextlib, io, math, time, warnings
+import contextlib, io, math, time, warnings, zipfile
 from dataclasses import asdict, dataclass
 
 import numpy as np, torch
@@ -16,6 +16,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .color import colorfulness
+from .data import replacing
 from .features import OFFLINE, check_pair, load_backend, perceptual_distance
 
 # %% ../nbs/08_metrics.ipynb #85203035
@@ -25,21 +26,31 @@ class FeatureStatistics:
                  dim: int, # length of a vector
                  keep: int = 0, # how many vectors to hold for KID
                  seed: int = 0): # of the sample; streams that are merged later should differ in it
-        self.dim, self.keep, self.n = dim, keep, 0
+        self.dim, self.keep, self.seed, self.n = dim, keep, seed, 0
         self.mean, self._scatter = np.zeros(dim), np.zeros((dim, dim))
         self.kept, self._priority = np.zeros((0, dim), np.float32), np.zeros(0)
-        self._rng, self._factors = np.random.default_rng(seed), {}
+        self._factors = {}
 
-    def update(self, features):
-        "Add vectors (B, dim), an array or a tensor; returns itself; a ValueError for another shape or a number that is not finite."
+    def update(self, features, numbers=None):
+        """Add vectors (B, dim), an array or a tensor; returns itself; a ValueError for another shape or a number that is not finite.
+        `numbers` say which images they are, where processes share a set; by default the next ones. What is held depends on them alone."""
         f = np.asarray(features.detach().cpu() if isinstance(features, torch.Tensor) else features)
         if f.ndim != 2 or f.shape[1] != self.dim: raise ValueError(f"Expected features (B, {self.dim}), got {f.shape}.")
         if not np.isfinite(f).all(): raise ValueError("The features hold NaN or infinity: an image or the network is broken.")
         if len(f) == 0: return self
         d = f.astype(np.float64); mean = d.mean(0); d -= mean
         self._join(len(f), mean, d.T @ d)
-        if self.keep: self._hold(f, self._rng.random(len(f)))
+        if self.keep:
+            self._hold(f, self._draw(range(self.n - len(f), self.n) if numbers is None else numbers))
         return self
+
+    def _draw(self, numbers):
+        "The seed's random number for each image: the k-th of its stream, however the images come."
+        rng, at, drawn = np.random.default_rng(self.seed), 0, []
+        for k in map(int, numbers):
+            rng.bit_generator.advance(k - at)
+            drawn.append(rng.random()); at = k + 1
+        return np.array(drawn)
 
     def merge(self, other):
         "Add everything `other` has seen; returns itself; the order of merging does not matter."
@@ -67,6 +78,21 @@ class FeatureStatistics:
         f, priority = np.concatenate([self.kept, f.astype(np.float32)]), np.concatenate([self._priority, priority])
         first = np.argsort(priority)[:self.keep]
         self.kept, self._priority, self._factors = f[first], priority[first], {}
+
+    def save(self, path):
+        "Writes everything to a .npz file, which is never left half-written."
+        with replacing(path) as part, open(part, "wb") as f:
+            np.savez(f, sizes=[self.n, self.keep, self.seed], mean=self.mean, scatter=self._scatter, kept=self.kept, priority=self._priority)
+
+    @classmethod
+    def load(cls, path):
+        "What `save` wrote; a ValueError for another file."
+        try:
+            with np.load(path) as file: n, keep, seed, mean, scatter, kept, priority = *file["sizes"].tolist(), *(file[k] for k in ("mean", "scatter", "kept", "priority"))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e: raise ValueError(f"{path} holds no statistics of features: {e}") from None
+        new = cls(len(mean), keep, seed)
+        new.n, new.mean, new._scatter, new.kept, new._priority = n, mean, scatter, kept, priority
+        return new
 
     @property
     def cov(self):
@@ -229,40 +255,64 @@ class Scorer:
         self.perceptual = perceptual_distance(perceptual) if isinstance(perceptual, str) else perceptual
         for net in (self.backend, self.perceptual):
             if isinstance(net, torch.nn.Module): net.to(device)
-        self.fake, self.seconds, self.device = FeatureStatistics(self.backend.dim, keep), 0., device
+        self.fake, self.device = FeatureStatistics(self.backend.dim, keep), device
+        self.stages = dict.fromkeys(("features", "perceptual distance", "pixels", "distances"), 0.)  # seconds
         self.real, self._given = real or FeatureStatistics(self.backend.dim, keep), real is not None
         self.subsets, self.subset_size, self.resamples, self.variant, self._each = subsets, subset_size, resamples, variant, []
 
     @torch.no_grad()
     def update(self,
                x_fake: torch.Tensor, # (B, 3, H, W) in [0, 1], rounded to 8 bits here
-               x_real: torch.Tensor): # the originals, as decoded
+               x_real: torch.Tensor, # the originals, as decoded
+               numbers=None): # (B,), which images they are, where processes share them; by default the next ones
         "Score one batch of pairs; returns itself."
-        start = time.perf_counter(); check_pair(x_fake, x_real)
+        check_pair(x_fake, x_real)
         if not (0 <= x_real.min() and x_real.max() <= 1): raise ValueError(f"Expected originals in [0, 1], got {float(x_real.min()):.3g} to {float(x_real.max()):.3g}.")
         x_fake, x_real = to_8bit(x_fake.detach().float().to(self.device)), x_real.float().to(self.device)
-        self.fake.update(self.backend.frechet_features(x_fake))
-        if not self._given: self.real.update(self.backend.frechet_features(x_real))
-        d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
-        color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
-        self._each.append(np.stack([*color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
-        self.seconds += time.perf_counter() - start
+        numbers = np.arange(self.fake.n, self.fake.n + len(x_fake)) if numbers is None else np.asarray(numbers)
+        with self._timed("features"):
+            self.fake.update(self.backend.frechet_features(x_fake), numbers)
+            if not self._given: self.real.update(self.backend.frechet_features(x_real), numbers)
+        with self._timed("perceptual distance"):
+            d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
+        with self._timed("pixels"):
+            color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
+            self._each.append(np.stack([numbers, *color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
+        return self
+
+    @contextlib.contextmanager
+    def _timed(self, stage):
+        start = time.perf_counter()
+        try: yield
+        finally: self.stages[stage] += time.perf_counter() - start
+
+    @property
+    def seconds(self): return sum(self.stages.values())
+
+    def gather(self, process):
+        "Joins what the processes of `runs.processes` have scored: each has all of it then; returns itself."
+        for stats in [self.fake] + [self.real]*(not self._given):
+            for rank, other in enumerate(process.gather(stats)):
+                if rank != process.rank: stats.merge(other)
+        self._each = [each for part in process.gather(self._each) for each in part]
+        self.stages = {k: sum(part[k] for part in process.gather(self.stages)) for k in self.stages}
         return self
 
     def result(self) -> Scores:
         "The scores so far; a ValueError below four images or when `real` is of another number of images."
-        start = time.perf_counter(); n = self.fake.n
+        n = self.fake.n
         if n < 4: raise ValueError(f"Scores need at least four images, got {n}.")
         if self.real.n != n: raise ValueError(f"{n} images were scored against statistics of {self.real.n} originals: give the statistics of the same originals.")
-        fd = frechet_distance(self.fake, self.real)
-        kid = kernel_distance(self.fake.kept, self.real.kept, self.subsets, self.subset_size)
-        each = np.concatenate(self._each); c, c_real, p, s, d = (float(v) for v in each.mean(0))
+        with self._timed("distances"):
+            fd, fd_ci = frechet_distance(self.fake, self.real), self._frechet_ci()
+            kid = kernel_distance(self.fake.kept, self.real.kept, self.subsets, self.subset_size)
+        each = np.concatenate(self._each); each = each[each[:, 0].argsort(), 1:]; c, c_real, p, s, d = (float(v) for v in each.mean(0))
         c_ci, _, p_ci, _, d_ci = bootstrap(lambda k: each[k].mean(0), n, self.resamples).tolist() if self.resamples else [None]*5
         equal = int((each[:, 2] >= PSNR_CAP).sum())
         notes = fd.warnings + kid.warnings + ((f"{equal} images equal their originals: PSNR taken as {PSNR_CAP:.1f} dB",) if equal else ())
-        return Scores(n, fd.value, self._frechet_ci(), kid.value, kid.std, c, c_ci, c_real, c - c_real, p, p_ci, s, *((d, d_ci) if self.perceptual else (None, None)),
+        return Scores(n, fd.value, fd_ci, kid.value, kid.std, c, c_ci, c_real, c - c_real, p, p_ci, s, *((d, d_ci) if self.perceptual else (None, None)),
                       self.backend.name, self.backend.precision, self.perceptual.name if self.perceptual else None, self.variant,
-                      notes, self.seconds + time.perf_counter() - start)
+                      notes, self.seconds)
 
     def _frechet_ci(self):
         "Half the 95 % interval, from the vectors held and scaled to all images; None where the two sets' vectors are not of the same images."

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PAPER', 'MINI', 'MEASURED', 'NOT_ASKED', 'PACKAGES', 'COLUMNS', 'Method', 'parse_methods', 'image_name',
            'match_folder', 'read_outputs', 'known_images', 'true_classes', 'table_row', 'complete', 'repository',
-           'commit', 'sha256', 'images_sha256', 'versions', 'where_it_runs', 'grid', 'header', 'footer', 'markdown',
-           'side_by_side', 'csv_text', 'save_table', 'load_table']
+           'commit', 'sha256', 'images_sha256', 'statistics_path', 'versions', 'where_it_runs', 'grid', 'header',
+           'footer', 'markdown', 'side_by_side', 'csv_text', 'save_table', 'load_table']
 
 # %% ../nbs/10b_table.ipynb #bffe4283
 import csv, hashlib, importlib.metadata, io, json, os, platform, subprocess, tempfile
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from .data import list_images, load_image, pil_to_tensor, replacing, resize_center_crop
+from .data import cache_folder, list_images, loader, load_image, pil_to_tensor, replacing, resize_center_crop
 
 # %% ../nbs/10b_table.ipynb #6c0bf987
 PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 25.51), "DeOldify": (3.49, 23.79),
@@ -181,6 +181,17 @@ def images_sha256(
 ) -> str:
     "The first 12 digits of the SHA-256 of the images' names in their order."
     return hashlib.sha256("\n".join(image_name(dataset, i) for i in range(len(dataset))).encode()).hexdigest()[:12]
+
+def statistics_path(
+    dataset, # ImageDataset of the originals
+    backend, # the network that measures them, see `features.Backend`
+    batch: int = 100, # images at a time
+    device: str = "cpu",
+) -> Path:
+    "Where the originals' feature statistics are kept: a file of the cache folder, named by a hash of their pixels, the network and all versions."
+    found = hashlib.sha256(json.dumps([backend.name, backend.precision, versions(), where_it_runs(device)["device"]]).encode())
+    for x, _ in loader(dataset, batch): found.update((x*255).round().byte().numpy())
+    return cache_folder()/"statistics"/f"{found.hexdigest()[:24]}.npz"
 
 def versions() -> dict:
     "Versions of Python and of every package that can change a number."

@@ -162,3 +162,34 @@ def test_a_batch_that_cannot_be_shared(tmp_path):
     process = launch(TWO, "-m", "biggan_colorize.train", "nano", "--out", tmp_path/"out", "--set", "batch=7", "--device", "cpu")
     shown, _ = process.communicate(timeout=580)
     assert process.returncode != 0 and "Error: A batch of 7 images cannot be shared equally by 2 processes." in shown
+
+SCORING = """
+"Two methods scored by the processes together, batch by batch, and by the first of them alone."
+import dataclasses, json, sys
+from torch.nn import functional as F
+from biggan_colorize.data import loader, photo_patches
+from biggan_colorize.metrics import Scorer
+from biggan_colorize.runs import Process, processes
+class Thumbnail:
+    name, dim, precision = "thumbnail", 12, "float32"
+    def frechet_features(self, x): return F.adaptive_avg_pool2d(x, 2).flatten(1)
+def scores(process):
+    gray = Scorer(Thumbnail(), None, keep=30, subsets=5); half = Scorer(Thumbnail(), None, real=gray.real, keep=30, subsets=5)
+    for k, (x, _) in enumerate(loader(photo_patches(50), 8)):
+        if k % process.world != process.rank: continue
+        for s, part in ((gray, 0), (half, .5)): s.update(x*part + x.mean(1, keepdim=True)*(1 - part), x, range(8*k, 8*k + len(x)))
+    return [dataclasses.asdict(s.gather(process).result()) for s in (gray, half)]
+with processes("cpu") as process:
+    both = process.gather(scores(process))
+    if process.main: json.dump([*both, scores(Process())], open(sys.argv[1], "w"))
+"""
+
+def test_scoring_shared_by_two_processes_gives_the_numbers_of_one(tmp_path):
+    (tmp_path/"scoring.py").write_text(SCORING)
+    end(launch(TWO, tmp_path/"scoring.py", tmp_path/"scores.json"))
+    first, second, alone = json.loads((tmp_path/"scores.json").read_text())
+    for shared in (first, second):
+        for a, b in zip(shared, alone, strict=True):
+            assert a["n"] == 50 and a["frechet"] > 0 and a["frechet_ci"] > 0 and a["kid"] > 0
+            for k, v in b.items():
+                if k != "seconds": assert a[k] == (pytest.approx(v, rel=1e-6, abs=1e-9) if isinstance(v, float) else v), k
