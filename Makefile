@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 README_DIR ?= .
 .DEFAULT_GOAL := help
-.PHONY: help table1 figures test readme clean
+.PHONY: help table1 figures benchmarks test readme clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 14
@@ -30,6 +30,10 @@ figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=D
 	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \
 		nbs/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
 		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
+
+benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: the filter on them, too
+	@$(foreach n,fuse features step photograph,$(BIN)/python benchmarks/$(n).py &&) \
+		$(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") $(BIN)/python benchmarks/filter.py -o figures/filter.md
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
