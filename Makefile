@@ -7,7 +7,7 @@ README_DIR ?= .
 .PHONY: help table1 figures benchmarks test readme clean
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 18
 
 table1: .venv/installed  ## set up once, then measure Table 1 on photographs and print it (runs/table1)
 	@mkdir -p runs/table1
@@ -24,7 +24,7 @@ FULL_fig4_comparison := $(TINY) -p n_images 5
 FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-16,mini-32,ours
 FULL_fig5_methods := $(COMPLEX) -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
 FULL_resolution_study := $(TINY) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
-FULL_ledger := $(TINY) -p n_images 1000 -p large imagenet -p n_large 0
+FULL_ledger := $(TINY) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT))
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/
 	@mkdir -p runs/figures
 	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \

@@ -90,6 +90,7 @@ class FusedAttention(SelfAttention):
 def fuse(
     model: Colorizer,
     dtype=torch.float32,  # or torch.bfloat16, faster where the processor has it; not exact
+    compile: bool = False # with torch.compile: the first image takes a minute, and a C++ compiler has to be there
 ):
     "The inference form of a colorizer: a `Colorizer` with the same interface, in eval mode, that cannot be trained or saved; ValueError for one that is fused already."
     if any(isinstance(m, FusedEncoderBlock) for m in model.modules()): raise ValueError("This colorizer is fused already.")
@@ -103,4 +104,5 @@ def fuse(
     G.output_layer = nn.Sequential(nn.Identity() if fold else output, nn.ReLU(), plain_conv(G.output_layer[2]))
     for m in new.modules():
         if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d)): m.to(dtype=dtype, memory_format=torch.channels_last)
+    if compile: new.compile()
     return new
