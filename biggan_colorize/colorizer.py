@@ -173,7 +173,7 @@ def working_size(
     return tuple(max(cfg.resolution, math.ceil(round(side * scale) / m) * m) for side in (H, W))
 
 # %% ../nbs/04_surgery.ipynb #b3d9500d
-STRIP = 2**20  # pixels of a photograph that are turned from Lab into RGB at a time
+STRIP = 2**18  # pixels of a photograph that are turned from Lab into RGB at a time: some megabytes, which a processor's cache holds
 
 def strips(H: int, W: int):
     "(top, bottom) of strips of about `STRIP` pixels, one after the other."
@@ -183,9 +183,12 @@ def strips(H: int, W: int):
 
 def photo_gray(image: Image.Image, how: str = "cie"):
     "The gray version (1,1,H,W) in [0, 1] of a photograph of any mode."
+    is_gray = set(image.getbands()) <= set("1LAaIF")  # it is its own gray version, either way
     image, (W, H) = to_rgb(image), image.size
     x_gray = torch.empty(1, 1, H, W)
-    for top, bottom in strips(H, W): x_gray[:, :, top:bottom] = to_gray(pil_to_tensor(image.crop((0, top, W, bottom)))[None], how)
+    for top, bottom in strips(H, W):
+        x = pil_to_tensor(image.crop((0, top, W, bottom)))[None]
+        x_gray[:, :, top:bottom] = x[:, :1] if is_gray else to_gray(x, how)
     return x_gray
 
 

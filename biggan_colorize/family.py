@@ -199,7 +199,7 @@ def write_csv(rows, path):
         writer.writeheader(); writer.writerows(rows)
 
 # %% ../nbs/06b_family.ipynb #6cd62fdf
-def plot_curves(rows, names=(PRIOR, "mini-16")):
+def plot_curves(rows, names=(PRIOR, "mini-16", "mini")):
     "Fréchet distance against images seen, one panel for each run that was measured on the way."
     import matplotlib.pyplot as plt
     names = [name for name in names if len({r["images_seen"] for r in rows if r["name"] == name}) > 1]
