@@ -291,10 +291,10 @@ def from_pretrained(
 Colorizer.from_pretrained = classmethod(from_pretrained)
 
 # %% ../nbs/04_surgery.ipynb #815b77f8
-def fuse(self: Colorizer, dtype=torch.float32):
+def fuse(self: Colorizer, dtype=torch.float32, compile: bool = False):
     "The inference form, see `biggan_colorize.fuse.fuse`."
     from biggan_colorize.fuse import fuse
-    return fuse(self, dtype)
+    return fuse(self, dtype, compile)
 
 Colorizer.fuse = fuse
 
