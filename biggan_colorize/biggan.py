@@ -6,17 +6,19 @@
 __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGANConfig', 'power_iteration', 'SpectralNorm',
            'widened', 'SNConv2d', 'SNLinear', 'SNEmbedding', 'MeanOverProcesses', 'BatchNorm', 'share_statistics',
            'ConditionalBatchNorm', 'OutputNorm', 'attend', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator',
-           'DownBlock', 'Discriminator', 'read_checkpoint', 'misfits', 'load_strict', 'generator_config',
-           'discriminator_config', 'from_state', 'from_official']
+           'DownBlock', 'Discriminator', 'read_checkpoint', 'misfits', 'Undrawn', 'without_weights', 'load_strict',
+           'generator_config', 'discriminator_config', 'from_state', 'from_official']
 
 # %% ../nbs/02_biggan.ipynb #78182a3e
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/02_biggan.ipynb #be2b6c58
 G_CHANNELS = {  # output resolution: width multipliers in front of, and after, each up-block
@@ -243,7 +245,7 @@ class Generator(nn.Module):
     def __init__(self, cfg: BigGANConfig = BigGANConfig(), init="ortho"):
         super().__init__()
         self.cfg, ch = cfg, cfg.channels
-        self.shared = nn.Embedding.from_pretrained(torch.empty(cfg.n_classes, cfg.shared_dim), freeze=False)  # filled below; nothing is drawn twice
+        self.shared = nn.Embedding(cfg.n_classes, cfg.shared_dim)
         self.linear = SNLinear(cfg.chunk, ch[0] * 16, eps=cfg.sn_eps)
         self.blocks = nn.ModuleList()
         for i in range(cfg.n_blocks):
@@ -332,6 +334,20 @@ def misfits(ours: dict, theirs: dict):
             + [f"has {k} of shape {shape(theirs[k])} where {shape(v)} belongs" for k, v in ours.items() if k in theirs and shape(theirs[k]) != shape(v)])
 
 
+class Undrawn(TorchFunctionMode):
+    "Random numbers that nobody needs are not drawn; on the meta device torch would import a second of other code for them."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_): return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
+@contextmanager
+def without_weights():
+    "Networks made in this block have shapes but no numbers (torch's meta device), and take no time; `load_strict` gives them numbers."
+    with torch.device("meta"), Undrawn(): yield
+
+
 def load_strict(model: nn.Module, state: dict, what: str):
     "Loads `state` into `model` when every key and shape agrees, else one ValueError that names what does not."
     if problems := misfits(model.state_dict(), state):
@@ -371,7 +387,7 @@ def discriminator_config(state: dict, what="The file"):
 def from_state(cls, state, what="The file"):
     "The network whose shapes and weights are in `state`, every key accounted for, in eval mode."
     state = {k: v for k, v in state.items() if not UNUSED.search(k)}
-    with torch.device("meta"): model = cls({Generator: generator_config, Discriminator: discriminator_config}[cls](state, what))
+    with without_weights(): model = cls({Generator: generator_config, Discriminator: discriminator_config}[cls](state, what))
     return load_strict(model, state, what).eval()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_checkpoint
+from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_checkpoint, without_weights
 from .color import GRAYS, LIGHTNESSES, gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
 from .data import imagenet_wnids, pil_to_tensor, replacing, tensor_to_pil, to_rgb
 from .encoder import Encoder, ZEncoder, encoder_plan
@@ -280,7 +280,7 @@ def from_pretrained(
     if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or not isinstance(about.get("classes"), list):
         raise ValueError(f"{path.with_suffix('.json')} has no config and classes: it is not a colorizer's.")
     try:
-        with torch.device("meta"): model = cls(config_from_dict(ColorizerConfig, about.pop("config")), about.pop("classes"))
+        with without_weights(): model = cls(config_from_dict(ColorizerConfig, about.pop("config")), about.pop("classes"))
     except (TypeError, KeyError) as e: raise ValueError(f"{path.with_suffix('.json')} has a configuration that makes no model: {e}") from None
     if model.classes and len(model.classes) != model.cfg.n_classes:
         raise ValueError(f"{path.with_suffix('.json')} names {len(model.classes)} classes, its configuration {model.cfg.n_classes}.")
@@ -342,7 +342,7 @@ def from_official(
                           gray="rec601", lightness="linear100", gamut="clip",
                           **{k: getattr(G.cfg, k) for k in ("resolution", "dim_z", "shared_dim", "n_classes", "attention")})
     classes = imagenet_wnids() if G.cfg.n_classes == 1000 else ()  # the files hold no names; BigGAN's order is ImageNet's
-    with torch.device("meta"): model = cls(cfg, classes)
+    with without_weights(): model = cls(cfg, classes)
     model.G = cut(G, fr)
     load_strict(model.E, E, f"The encoder in {path}")
     return model.eval()

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from safetensors.torch import load_file, save_file
 from torchvision.utils import make_grid
 from tqdm import tqdm
-from .biggan import BigGANConfig, Discriminator, Generator, load_strict, share_statistics
+from .biggan import BigGANConfig, Discriminator, Generator, load_strict, share_statistics, without_weights
 from .color import rgb_to_x_hat, to_gray, x_hat_to_rgb
 from .colorizer import WEIGHTS, Colorizer, config_from_dict, cut, draw_z
 from .data import filter_colorful, find_dataset, load_arrays, replacing, tensor_to_pil
@@ -113,7 +113,7 @@ def read_prior(path: Path):
     except Exception as e: raise ValueError(f"{path} cannot be read as safetensors with JSON beside it: {e}") from None
     if not isinstance(about, dict) or "prior" not in about: raise ValueError(f"{path.with_suffix('.json')} has no entry `prior`: it is not a G and D made by this project.")
     cfg = config_from_dict(BigGANConfig, about["prior"])
-    with torch.device("meta"): G, D = Generator(cfg), Discriminator(replace(cfg, ch=about["discriminator_ch"]))
+    with without_weights(): G, D = Generator(cfg), Discriminator(replace(cfg, ch=about["discriminator_ch"]))
     for part, net in (("G", G), ("D", D)): load_strict(net, {k[2:]: v for k, v in state.items() if k.startswith(part + ".")}, f"{part} in {path}")
     return G, D, about
 
