@@ -1,0 +1,17 @@
+"The inference form under torch.compile, which writes C++ and compiles it."
+import shutil
+
+import pytest
+import torch
+
+from biggan_colorize.colorizer import Colorizer, ColorizerConfig
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler (apt-get install g++)")
+def test_the_compiled_form_gives_the_same_picture(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.manual_seed(0)
+    model = Colorizer(ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=1, attention=16)).eval()
+    x_gray = torch.rand(2, 1, 32, 32)
+    want, got = (m.colorize_batch(x_gray, None, [0, 1]) for m in (model, model.fuse(compile=True)))
+    assert list(tmp_path.rglob("*.so")), "nothing was compiled"
+    torch.testing.assert_close(got, want, atol=1e-3, rtol=0)
