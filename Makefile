@@ -25,15 +25,15 @@ FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-16,mini-32,ou
 FULL_fig5_methods := $(COMPLEX) -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
 FULL_resolution_study := $(TINY) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
 FULL_ledger := $(TINY) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT))
-figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/
+figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/ (CHECKPOINT=FILE: of mini, for one row of the ledger)
 	@mkdir -p runs/figures
 	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \
 		nbs/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
 		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
-benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: the filter on them, too
-	@$(foreach n,fuse features step photograph,$(BIN)/python benchmarks/$(n).py &&) \
-		$(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") $(BIN)/python benchmarks/filter.py -o figures/filter.md
+benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter and upsampling, too
+	@$(foreach n,fuse features step photograph,$(BIN)/python benchmarks/$(n).py &&) true
+	@$(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/filter.py -o figures/filter.md && BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/upsampling.py)
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print

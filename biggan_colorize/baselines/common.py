@@ -143,7 +143,8 @@ def load_released(
 
 # %% ../../nbs/09_baselines.ipynb #0df60b3a
 class Baseline(nn.Module):
-    "A released network behind the project's interface; a subclass has `name`, `forward`, `example` and `colorize`."
+    """A released network behind the project's interface. A subclass has `name`, `forward`, `example()` (what `forward` takes for one 256×256 photograph: a tuple of
+    zeros on the default device) and `colorize(image, label=None, seed=0)` (PIL in, PIL RGB of the same size out)."""
     name = ""  # in `BASELINES`
 
     @classmethod
@@ -155,14 +156,6 @@ class Baseline(nn.Module):
 
     @property
     def device(self): return next(self.parameters()).device
-
-    def example(self):
-        "What `forward` takes for one 256×256 photograph: a tuple of zeros on the default device."
-        raise NotImplementedError(f"{type(self).__name__} has no example.")
-
-    def colorize(self, image: Image.Image, label=None, seed=0):
-        "PIL in, PIL RGB of the same size out."
-        raise NotImplementedError(f"{type(self).__name__} has no colorize.")
 
 
 def baseline_class(

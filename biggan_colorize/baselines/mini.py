@@ -83,8 +83,6 @@ class MiniBaseline(nn.Module):
     @property
     def resolution(self): return self.cfg.resolution
 
-    def forward(self, x_gray, y): raise NotImplementedError(f"{type(self).__name__} has no forward.")
-
     def ab(self, x_gray, y):
         "ab (B,2,H,W) in Lab units; `forward` gives it in units of 110."
         return 110 * self(x_gray, y)
