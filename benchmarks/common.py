@@ -11,13 +11,17 @@ from biggan_colorize.biggan import DownBlock, SelfAttention, UpBlock
 from biggan_colorize.data import replacing
 from biggan_colorize.table import grid, repository, versions
 
-def median_seconds(f, repetitions):
-    "Median over repetitions, after one that does not count."
-    f()
-    def once():
+def medians(functions, repetitions):
+    "Each function's median over rounds in which all take turns, so that a machine that slows down slows all; the first round does not count."
+    def once(f):
         started = time.perf_counter(); f()
         return time.perf_counter() - started
-    return statistics.median(once() for _ in range(repetitions))
+    rounds = [[once(f) for f in functions] for _ in range(repetitions + 1)][1:]
+    return [statistics.median(times) for times in zip(*rounds)]
+
+def median_seconds(f, repetitions):
+    "Median over repetitions, after one that does not count."
+    return medians([f], repetitions)[0]
 
 def gflop(f):
     with FlopCounterMode(display=False) as counter: f()

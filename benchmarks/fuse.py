@@ -9,7 +9,7 @@ operations that are left after fusion, at that rate, are the least time that thi
 import argparse
 
 import torch
-from common import as_published, gflop, limit, median_seconds, write_table
+from common import as_published, gflop, limit, medians, write_table
 
 from biggan_colorize.color import to_gray
 from biggan_colorize.colorizer import Colorizer, ColorizerConfig
@@ -19,10 +19,11 @@ from biggan_colorize.fuse import fuse
 def rows_of(name, model, x_gray, repetitions):
     y, z, B = torch.zeros(len(x_gray), dtype=torch.long), torch.randn(len(x_gray), model.cfg.dim_z), len(x_gray)
     forms = {"as published, float32": as_published(model), "as trained, float32": model, "fused, float32": fuse(model), "fused, bfloat16": fuse(model, torch.bfloat16)}
-    want, first = forms["as published, float32"](x_gray, y, z), None
-    for form, m in forms.items():
-        got, s, g = m(x_gray, y, z).float(), median_seconds(lambda: m(x_gray, y, z), repetitions) / B, gflop(lambda: m(x_gray, y, z)) / B
-        first = first or s
+    runs = {form: lambda m=m: m(x_gray, y, z) for form, m in forms.items()}
+    seconds = dict(zip(forms, medians(runs.values(), repetitions)))
+    want, first = runs["as published, float32"](), seconds["as published, float32"] / B
+    for form, once in runs.items():
+        got, s, g = once().float(), seconds[form] / B, gflop(once) / B
         error = (got - want).square().mean().item() / 4  # of images in [0, 1]
         yield dict(model=name, form=form, seconds=s, ratio=first / s, gflop=g, gflop_per_second=g / s, psnr=None if not error else -10 * torch.tensor(error).log10().item(),
                    largest=(got - want).abs().max().item(), limit="bfloat16" if "bf" in form else "float32")

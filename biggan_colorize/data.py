@@ -6,14 +6,14 @@
 __all__ = ['ALPHA_MODES', 'PHOTOS', 'IMAGE_SUFFIXES', 'TINY_URL', 'TINY_MD5', 'DATASETS', 'COLUMNS', 'AT_EIGHTH', 'AS_TEXT',
            'QUICK_MARGIN', 'replacing', 'ImageError', 'to_rgb', 'load_image', 'pil_to_tensor', 'tensor_to_pil',
            'resize_center_crop', 'imagenet_wnids', 'read_words', 'class_name', 'find_class', 'ImageDataset',
-           'load_arrays', 'loader', 'photo', 'PhotoPatches', 'photo_patches', 'cache_folder', 'data_root',
+           'load_arrays', 'loader', 'ahead', 'photo', 'PhotoPatches', 'photo_patches', 'cache_folder', 'data_root',
            'list_images', 'download_tiny_imagenet', 'unpack_tiny_imagenet', 'find_dataset', 'read_filter_list',
            'filter_summary', 'filter_colorful', 'load_eighth']
 
 # %% ../nbs/01_data.ipynb #5d473519
 import copy, csv, difflib, functools, hashlib, importlib.util, json, multiprocessing, os, re, runpy, signal, tempfile, threading, warnings, zipfile, zlib
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -315,6 +315,20 @@ def loader(
     "Batches (x (B,3,S,S) in [0, 1], y (B,) int64) of a data set, and with `skip_errors` B texts."
     return DataLoader(dataset, batch_size, shuffle=shuffle, drop_last=shuffle, num_workers=workers,
                       generator=torch.Generator().manual_seed(seed))
+
+
+def ahead(
+    items,          # an iterable, such as `loader`'s batches
+    n: int = 2,     # how many may wait
+):
+    "The items of `items` in their order; while one is used, the next ones are fetched in a thread, at most `n` of them."
+    it, end = iter(items), object()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque(thread.submit(next, it, end) for _ in range(n))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, it, end))
+            yield item
+
 
 # %% ../nbs/01_data.ipynb #650adc2b
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "stereo_motorcycle")

@@ -8,11 +8,11 @@ __all__ = ['PSNR_CAP', 'FeatureStatistics', 'Measured', 'frechet_distance', 'fac
            'Scores', 'Scorer', 'score']
 
 # %% ../nbs/08_metrics.ipynb #f60b741b
-import contextlib, io, math, time, warnings, zipfile
+import contextlib, math, time, zipfile
+from collections import deque
 from dataclasses import asdict, dataclass
 
 import numpy as np, torch
-from pytorch_fid.fid_score import calculate_frechet_distance
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .color import colorfulness
@@ -29,7 +29,7 @@ class FeatureStatistics:
         self.dim, self.keep, self.seed, self.n = dim, keep, seed, 0
         self.mean, self._scatter = np.zeros(dim), np.zeros((dim, dim))
         self.kept, self._priority = np.zeros((0, dim), np.float32), np.zeros(0)
-        self._factors = {}
+        self._factors, self._root = {}, None
 
     def update(self, features, numbers=None):
         """Add vectors (B, dim), an array or a tensor; returns itself; a ValueError for another shape or a number that is not finite.
@@ -65,7 +65,7 @@ class FeatureStatistics:
         self.mean = self.mean + delta*(n/total)
         self._scatter += scatter
         self._scatter += np.outer(delta, delta*(self.n*n/total))
-        self.n = total
+        self.n, self._root = total, None
 
     def factors(self, resamples: int):
         "`factor` of each bootstrap resample of the vectors held; computed once, for all the sets that are compared with this one."
@@ -100,6 +100,14 @@ class FeatureStatistics:
         if self.n < 2: raise ValueError(f"A covariance needs at least two images, got {self.n}.")
         return self._scatter/(self.n - 1)
 
+    @property
+    def root(self):
+        "The symmetric square root of `cov`; computed once, for all the sets that are compared with this one."
+        if self._root is None:
+            w, V = np.linalg.eigh(self.cov)
+            self._root = (V*np.sqrt(w.clip(0))) @ V.T
+        return self._root
+
 # %% ../nbs/08_metrics.ipynb #5d07a768
 @dataclass(frozen=True)
 class Measured:
@@ -108,29 +116,17 @@ class Measured:
     std: float = None
     warnings: tuple = ()
 
-def _by_eigenvalues(mean_a, cov_a, mean_b, cov_b):
-    "The same distance from symmetric matrices alone, whose roots are real."
-    w, V = np.linalg.eigh(cov_a)
-    root = (V*np.sqrt(w.clip(0))) @ V.T
-    return ((mean_a - mean_b)**2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2*np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
-
 def frechet_distance(
     a: FeatureStatistics, # of one set of images
-    b: FeatureStatistics, # of the other
+    b: FeatureStatistics, # of the other; its `root` is computed once
 ) -> Measured:
-    "Fréchet distance of two sets by pytorch-fid's function (FID on Inception features); a ValueError below two images."
+    "Fréchet distance of two sets in float64 (FID on Inception features); a ValueError below two images."
     if a.dim != b.dim: raise ValueError(f"Cannot compare features of {a.dim} and {b.dim} numbers: use one backend for both sets.")
-    notes = [f"{n} images for {a.dim} features: the covariance is singular and the Fréchet distance is biased upward"
-             for n in sorted({a.n, b.n}) if n <= a.dim]
-    scale = max(np.trace(a.cov), np.trace(b.cov))/a.dim or 1.
-    root = math.sqrt(scale)
-    with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()) as said:
-        warnings.simplefilter("always")
-        args = a.mean/root, a.cov/scale, b.mean/root, b.cov/scale
-        try: d = scale*calculate_frechet_distance(*args)
-        except ValueError: d = scale*_by_eigenvalues(*args)  # pytorch-fid gives up where rounding makes the root of a singular matrix imaginary
-    said = said.getvalue().splitlines() + [str(w.message) for w in caught if w.category is not DeprecationWarning]
-    return Measured(float(d), warnings=tuple(notes or dict.fromkeys(said)))  # what the first note explains is not said twice
+    notes = tuple(f"{n} images for {a.dim} features: the covariance is singular and the Fréchet distance is biased upward"
+                  for n in sorted({a.n, b.n}) if n <= a.dim)
+    cov = a.cov
+    trace = np.sqrt(np.linalg.eigvalsh(b.root @ cov @ b.root).clip(0)).sum()
+    return Measured(float(((a.mean - b.mean)**2).sum() + np.trace(cov) + np.trace(b.cov) - 2*trace), warnings=notes)
 
 # %% ../nbs/08_metrics.ipynb #b52ac22d
 def factor(
@@ -250,15 +246,17 @@ class Scorer:
                  resamples: int = 20, # of the bootstrap; 0: no intervals
                  variant: str = "hasler", # colourfulness: "hasler" or "abs"
                  precision: str = "float32", # when `backend` is a name
-                 device: str = "cpu"): # where the networks run
+                 device: str = "cpu", # where the networks run
+                 thread = None): # a ThreadPoolExecutor(1) for all that needs no network, so that the networks need not wait for it
         self.backend = load_backend(backend, precision) if isinstance(backend, str) else backend
         self.perceptual = perceptual_distance(perceptual) if isinstance(perceptual, str) else perceptual
         for net in (self.backend, self.perceptual):
             if isinstance(net, torch.nn.Module): net.to(device)
         self.fake, self.device = FeatureStatistics(self.backend.dim, keep), device
-        self.stages = dict.fromkeys(("features", "perceptual distance", "pixels", "distances"), 0.)  # seconds
+        self.stages = dict.fromkeys(("features", "perceptual distance", "statistics", "pixels", "distances"), 0.)  # seconds
         self.real, self._given = real or FeatureStatistics(self.backend.dim, keep), real is not None
         self.subsets, self.subset_size, self.resamples, self.variant, self._each = subsets, subset_size, resamples, variant, []
+        self.thread, self._waiting, self._taken = thread, deque(), 0
 
     @torch.no_grad()
     def update(self,
@@ -269,16 +267,28 @@ class Scorer:
         check_pair(x_fake, x_real)
         if not (0 <= x_real.min() and x_real.max() <= 1): raise ValueError(f"Expected originals in [0, 1], got {float(x_real.min()):.3g} to {float(x_real.max()):.3g}.")
         x_fake, x_real = to_8bit(x_fake.detach().float().to(self.device)), x_real.float().to(self.device)
-        numbers = np.arange(self.fake.n, self.fake.n + len(x_fake)) if numbers is None else np.asarray(numbers)
-        with self._timed("features"):
-            self.fake.update(self.backend.frechet_features(x_fake), numbers)
-            if not self._given: self.real.update(self.backend.frechet_features(x_real), numbers)
-        with self._timed("perceptual distance"):
-            d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
+        numbers = np.arange(self._taken, self._taken + len(x_fake)) if numbers is None else np.asarray(numbers)
+        self._taken += len(x_fake)
+        with self._timed("features"): f = [self.backend.frechet_features(x) for x in ([x_fake] if self._given else [x_fake, x_real])]
+        with self._timed("perceptual distance"): d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
+        if self.thread is None: self._accumulate(x_fake, x_real, numbers, f, d)
+        else:
+            self._waiting.append(self.thread.submit(self._accumulate, x_fake, x_real, numbers, f, d))
+            self._finish(2)
+        return self
+
+    @torch.no_grad()
+    def _accumulate(self, x_fake, x_real, numbers, f, d):
+        "What needs no network: statistics, colourfulness, PSNR and SSIM."
+        with self._timed("statistics"):
+            for stats, v in zip((self.fake, self.real), f): stats.update(v, numbers)
         with self._timed("pixels"):
             color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
             self._each.append(np.stack([numbers, *color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
-        return self
+
+    def _finish(self, but: int = 0):
+        "Waits for what the thread has yet to do, but for the last few batches; what failed there is raised here."
+        while len(self._waiting) > but: self._waiting.popleft().result()
 
     @contextlib.contextmanager
     def _timed(self, stage):
@@ -291,6 +301,7 @@ class Scorer:
 
     def gather(self, process):
         "Joins what the processes of `runs.processes` have scored: each has all of it then; returns itself."
+        self._finish()
         for stats in [self.fake] + [self.real]*(not self._given):
             for rank, other in enumerate(process.gather(stats)):
                 if rank != process.rank: stats.merge(other)
@@ -300,6 +311,7 @@ class Scorer:
 
     def result(self) -> Scores:
         "The scores so far; a ValueError below four images or when `real` is of another number of images."
+        self._finish()
         n = self.fake.n
         if n < 4: raise ValueError(f"Scores need at least four images, got {n}.")
         if self.real.n != n: raise ValueError(f"{n} images were scored against statistics of {self.real.n} originals: give the statistics of the same originals.")

@@ -1,10 +1,11 @@
-"The inference form under torch.compile, which writes C++ and compiles it."
+"The inference form where it is wide enough for Winograd's convolutions, and under torch.compile, which writes C++ and compiles it."
 import shutil
 
 import pytest
 import torch
 
 from biggan_colorize.colorizer import Colorizer, ColorizerConfig
+from biggan_colorize.fuse import Winograd
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler (apt-get install g++)")
 def test_the_compiled_form_gives_the_same_picture(tmp_path, monkeypatch):
@@ -15,3 +16,15 @@ def test_the_compiled_form_gives_the_same_picture(tmp_path, monkeypatch):
     want, got = (m.colorize_batch(x_gray, None, [0, 1]) for m in (model, model.fuse(compile=True)))
     assert list(tmp_path.rglob("*.so")), "nothing was compiled"
     torch.testing.assert_close(got, want, atol=1e-3, rtol=0)
+
+
+def test_wide_convolutions_take_winograds_form_and_give_the_same_picture():
+    torch.manual_seed(0)
+    model = Colorizer(ColorizerConfig(resolution=32, feature_resolution=8, ch=48, encoder_ch=48, dim_z=8, shared_dim=4, n_classes=2, attention=16)).eval()
+    x_gray, y, z = torch.rand(2, 1, 32, 40), torch.tensor([1, 0]), torch.randn(2, 8)
+    exact, short = model.fuse(), model.fuse(torch.bfloat16)
+    assert {m.doubled for m in exact.modules() if isinstance(m, Winograd)} == {False, True}
+    with torch.no_grad(): want, got, rounded = (m(x_gray, y, z).float() for m in (model, exact, short))
+    assert want.std() > 0.01
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+    assert -10*((rounded - want)/2).square().mean().log10() > 45  # dB, of images in [0, 1]
