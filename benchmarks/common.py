@@ -12,15 +12,16 @@ from biggan_colorize.data import replacing
 from biggan_colorize.table import grid, repository, versions
 
 def medians(functions, repetitions):
-    "Each function's median over rounds in which all take turns, so that a machine that slows down slows all; the first round does not count."
+    """Each function's median over rounds in which all take turns, so that a machine that slows down slows all. In a round each runs twice and the second run counts:
+    memory and caches are then as in a loop of its own."""
     def once(f):
-        started = time.perf_counter(); f()
+        f(); started = time.perf_counter(); f()
         return time.perf_counter() - started
-    rounds = [[once(f) for f in functions] for _ in range(repetitions + 1)][1:]
+    rounds = [[once(f) for f in functions] for _ in range(repetitions)]
     return [statistics.median(times) for times in zip(*rounds)]
 
 def median_seconds(f, repetitions):
-    "Median over repetitions, after one that does not count."
+    "One function's median."
     return medians([f], repetitions)[0]
 
 def gflop(f):
