@@ -20,7 +20,7 @@ from .encoder import Encoder, EncoderBlock
 def plain_conv(conv: nn.Conv2d, gain: Tensor = None, shift: Tensor = None):
     "A convolution without spectral norm whose output is `conv`'s, times `gain` plus `shift` a channel."
     W = conv.normalized_weight() if isinstance(conv, SpectralNorm) else conv.weight
-    b = conv.bias if conv.bias is not None else torch.zeros(len(W))
+    b = conv.bias if conv.bias is not None else W.new_zeros(len(W))
     if gain is not None: W, b = W * gain[:, None, None, None], b * gain
     if shift is not None: b = b + shift
     out = nn.Conv2d(W.shape[1], W.shape[0], conv.kernel_size, padding=conv.padding)
@@ -52,7 +52,7 @@ class Winograd(nn.Module):
     @torch.no_grad()
     def __init__(self, conv: nn.Conv2d, doubled: bool = False):
         super().__init__()
-        K = torch.tensor([[1., 0, 0], [1, 1, 1], [0, 0, 1]] if doubled else [[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]])
+        K = torch.tensor([[1., 0, 0], [1, 1, 1], [0, 0, 1]] if doubled else [[1, 0, 0], [.5, .5, .5], [.5, -.5, .5], [0, 0, 1]], device=conv.weight.device)
         self.doubled, self.k, self.step = doubled, len(K), 1 if doubled else 2  # products a side of a tile, inputs from one tile to the next
         self.weight = nn.Parameter(torch.einsum("ia,jb,ocab->jico", K, K, conv.weight).flatten(0, 1).contiguous(), requires_grad=False)
         self.bias = nn.Parameter(conv.bias.detach().clone(), requires_grad=False)
@@ -158,7 +158,8 @@ def fuse(
     dtype=torch.float32,  # or torch.bfloat16, faster where the processor has it; not exact
     compile: bool = False # with torch.compile: the first image takes a minute, and a C++ compiler has to be there
 ):
-    "The inference form of a colorizer: a `Colorizer` with the same interface, in eval mode, that cannot be trained or saved; ValueError for one that is fused already."
+    """The inference form of a colorizer, for the device that it is on: a `Colorizer` with the same interface, in eval mode, that cannot be trained or saved;
+    ValueError for one that is fused already."""
     if any(isinstance(m, FusedEncoderBlock) for m in model.modules()): raise ValueError("This colorizer is fused already.")
     new = copy.deepcopy(model).eval().requires_grad_(False)
     G, E = new.G, new.E if isinstance(new.E, Encoder) else new.E.trunk

@@ -1,5 +1,5 @@
 "The inference form where it is wide enough for Winograd's convolutions, and under torch.compile, which writes C++ and compiles it."
-import shutil
+import contextlib, shutil
 
 import pytest
 import torch
@@ -16,6 +16,17 @@ def test_the_compiled_form_gives_the_same_picture(tmp_path, monkeypatch):
     want, got = (m.colorize_batch(x_gray, None, [0, 1]) for m in (model, model.fuse(compile=True)))
     assert list(tmp_path.rglob("*.so")), "nothing was compiled"
     torch.testing.assert_close(got, want, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_that_it_makes_lies_where_the_model_is(dtype, monkeypatch):
+    "On torch's meta device, which like a GPU refuses tensors from elsewhere, and has no autocast."
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())
+    model = Colorizer(ColorizerConfig(resolution=32, feature_resolution=8, ch=48, encoder_ch=48, dim_z=8, shared_dim=4, n_classes=2, attention=16)).eval().to("meta")
+    with torch.device("meta"): x_gray, y, z = torch.rand(2, 1, 32, 32), torch.zeros(2, dtype=torch.long), torch.randn(2, 8)
+    fast = model.fuse(dtype)
+    with torch.no_grad(): x_hat = fast(x_gray, y, z)
+    assert x_hat.shape == (2, 3, 32, 32) and x_hat.is_meta and not any(isinstance(m, Winograd) for m in fast.modules())
 
 
 def test_wide_convolutions_take_winograds_form_and_give_the_same_picture():
