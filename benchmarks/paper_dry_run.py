@@ -8,6 +8,7 @@ import argparse, json, resource, subprocess, sys, time
 from pathlib import Path
 
 import lpips, torch
+from common import limit
 from torch.utils.flop_counter import FlopCounterMode
 
 from biggan_colorize.data import replacing
@@ -44,15 +45,15 @@ def measure(batch, steps, device):
             for k, v in (("E", t.model.E), ("cut G", t.model.G), ("D", t.D))}}
 
 
-def report(rows, device):
-    "The rows as Markdown."
+def report(rows, device, most):
+    "The rows as Markdown; `most` is the rate of a large convolution in GFLOP/s."
     days = lambda r: 12 * IMAGES / r["images_per_second"] / 86400
     said = [f"**Dry run of the preset `paper`** (256 pixels, width 96, random weights, bfloat16) on {device}. Parameters: "
             + ", ".join(f"{k} {v:,}" for k, v in rows[0]["parameters"].items()) + ".", "",
-            "| batch | TFLOP an image, all of a step | peak memory (GiB) | images/s | 12 epochs (days) |", "|---:|---:|---:|---:|---:|"]
-    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:.3f} | {days(r):,.0f} |" for r in rows]
+            "| batch | TFLOP an image, all of a step | peak memory (GiB) | images/s | of the limit (%) | 12 epochs (days) |", "|---:|---:|---:|---:|---:|---:|"]
+    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:.3f} | {1e5 * r['tflop_per_image'] * r['images_per_second'] / most:.0f} | {days(r):,.0f} |" for r in rows]
     best = max(rows, key=lambda r: r["images_per_second"])
-    return "\n".join(said + ["", f"12 epochs are {12 * IMAGES:,} images, {12 * IMAGES * best['tflop_per_image'] / 1e6:.1f} EFLOP. The paper's four RTX 3090 took about three days, "
+    return "\n".join(said + ["", f"The limit is the rate of one large convolution in bfloat16, {most:,.0f} GFLOP/s. 12 epochs are {12 * IMAGES:,} images, {12 * IMAGES * best['tflop_per_image'] / 1e6:.1f} EFLOP. The paper's four RTX 3090 took about three days, "
                              f"about {PAPER} images/s, which is {PAPER * best['tflop_per_image']:.0f} TFLOP/s by this count."])
 
 
@@ -72,8 +73,9 @@ def main():
         if done.returncode: print(f"batch {batch}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         else: rows.append(json.loads(done.stdout.splitlines()[-1])); print(rows[-1], flush=True)
     if not rows: sys.exit("No batch size could be measured.")
-    text = report(rows, device_name(device))
-    for name, content in (("paper_dry_run.md", text + "\n"), ("paper_dry_run.json", json.dumps({"device": device_name(device), "rows": rows, "versions": versions()}, indent=1))):
+    most = limit(torch.bfloat16, 30, device)
+    text = report(rows, device_name(device), most)
+    for name, content in (("paper_dry_run.md", text + "\n"), ("paper_dry_run.json", json.dumps({"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "versions": versions()}, indent=1))):
         with replacing(args.out / name) as part: part.write_text(content)
     print(text)
 
