@@ -71,7 +71,7 @@ class FeatureStatistics:
         "`factor` of each bootstrap resample of the vectors held; computed once, for all the sets that are compared with this one."
         if resamples not in self._factors:
             f = torch.from_numpy(self.kept)
-            self._factors[resamples] = [factor(f[k]) for k in drawn_again(len(f), resamples)]
+            self._factors[resamples] = [factor(f, k) for k in drawn_again(len(f), resamples)]
         return self._factors[resamples]
 
     def _hold(self, f, priority):
@@ -131,10 +131,13 @@ def frechet_distance(
 # %% ../nbs/08_metrics.ipynb #b52ac22d
 def factor(
     features: torch.Tensor, # (n, dim)
+    drawn=None, # (m,) int64, which of them the set holds, some more than once; all of them, once, when left out
 ):
-    "Mean (dim,) and R (min(n, dim), dim) with RᵀR the covariance: all that a Fréchet distance takes of a set, in the features' own precision."
-    mean = features.mean(0)
-    return mean, torch.linalg.qr((features - mean)/math.sqrt(len(features) - 1), mode="r")[1]
+    "Mean (dim,) and R (at most dim, dim) with RᵀR the covariance: all that a Fréchet distance takes of a set, in the features' own precision."
+    times = torch.ones(len(features)) if drawn is None else torch.bincount(torch.as_tensor(drawn), minlength=len(features))
+    features, times = features[times > 0], times[times > 0, None].to(features.dtype)  # a vector that comes twice has twice the weight
+    m = times.sum(); mean = (features*times).sum(0)/m
+    return mean, torch.linalg.qr((features - mean)*(times/(m - 1)).sqrt(), mode="r")[1]
 
 def frechet_of_factors(a, b) -> float:
     "The Fréchet distance from two results of `factor`: no matrix root, and singular covariances do no harm."
@@ -170,6 +173,20 @@ def mmd2(
     "Unbiased squared maximum mean discrepancy with the kernel (f·g/dim + 1)³."
     return _mean_off_diagonal(_kernel(f, f)) + _mean_off_diagonal(_kernel(g, g)) - 2*float(_kernel(f, g).mean())
 
+def _kernel_of_itself(f): return (f.square().sum(1)/f.shape[1] + 1).pow(3).double()
+
+def _sums(f, g, a, b, rows: int = 1000):
+    "The kernel's sum over f × g for each subset, a row of a (subsets, n) and b (subsets, n2), 1 where a vector is in it; some rows of the kernel in memory at a time."
+    columns = sum(a[:, i:i + rows] @ _kernel(f[i:i + rows], g) for i in range(0, len(f), rows))
+    return (columns*b).sum(1)
+
+def _mmd2_of_subsets(f, g, chosen):
+    "`mmd2` of each pair of subsets, with the kernel of each pair of vectors computed once."
+    a, b = (torch.zeros(len(k), len(v), dtype=torch.float64).scatter_(1, torch.from_numpy(np.stack(k)), 1.) for v, k in zip((f, g), zip(*chosen)))
+    m = len(chosen[0][0])
+    own = ((_sums(v, v, k, k) - k @ _kernel_of_itself(v))/(m*(m - 1)) for v, k in ((f, a), (g, b)))
+    return (sum(own) - 2*_sums(f, g, a, b)/m**2).tolist()
+
 def kernel_distance(
     fa: np.ndarray, # features of one set, (n, dim)
     fb: np.ndarray, # of the other
@@ -183,7 +200,8 @@ def kernel_distance(
     m, rng = min(subset_size, n//2), np.random.default_rng(seed)
     notes = (f"{n} images: KID on subsets of {m} instead of {subset_size}",) if m < subset_size else ()
     fa, fb = (torch.from_numpy(np.ascontiguousarray(f, dtype=np.float32)) for f in (fa, fb))
-    values = [mmd2(*(f[rng.choice(len(f), m, replace=False)] for f in (fa, fb))) for _ in range(subsets)]
+    chosen = [[rng.choice(len(f), m, replace=False) for f in (fa, fb)] for _ in range(subsets)]
+    values = (_mmd2_of_subsets if len(fa)*len(fb) < subsets*m**2 else lambda fa, fb, chosen: [mmd2(fa[i], fb[j]) for i, j in chosen])(fa, fb, chosen)
     return Measured(float(np.mean(values)), float(np.std(values)), notes)
 
 # %% ../nbs/08_metrics.ipynb #6df43d74
@@ -331,7 +349,7 @@ class Scorer:
         if not self.resamples or not np.array_equal(self.fake._priority, self.real._priority): return None
         f = torch.from_numpy(self.fake.kept)
         again = zip(drawn_again(len(f), self.resamples), self.real.factors(self.resamples))
-        return float(half_interval([frechet_of_factors(factor(f[k]), real) for k, real in again])*math.sqrt(len(f)/self.fake.n))
+        return float(half_interval([frechet_of_factors(factor(f, k), real) for k, real in again])*math.sqrt(len(f)/self.fake.n))
 
 def score(
     pairs, # iterable of (x_fake, x_real) batches, (B, 3, H, W) in [0, 1]

@@ -64,7 +64,7 @@ def meet(backend, timeout):
 def keep_memory():
     """Tells glibc to keep freed memory for the next tensors. Else it hands large blocks back to the system, which clears them page by page when they are
     asked for again, at every step; with another C library nothing happens."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)          # M_MMAP_MAX: no block is mapped on its own
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is handed back only above 2 GB
