@@ -32,7 +32,7 @@ figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=D
 		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
 benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter and upsampling, too
-	@$(foreach n,fuse features step memory photograph,$(BIN)/python benchmarks/$(n).py &&) true
+	@$(foreach n,fuse winograd features step memory photograph,$(BIN)/python benchmarks/$(n).py &&) true
 	@$(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/filter.py -o figures/filter.md && BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/upsampling.py)
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/

@@ -90,7 +90,7 @@ class Winograd(nn.Module):
 
 
 def wide(conv: nn.Conv2d):
-    "Whether Winograd's form of a convolution is the faster one: measured by `benchmarks/fuse.py`."
+    "Whether Winograd's form of a convolution is the faster one, see `figures/winograd.md`."
     return conv.kernel_size == (3, 3) and min(conv.in_channels, conv.out_channels) >= 192 and conv.weight.device.type == "cpu"
 
 
