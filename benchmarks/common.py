@@ -11,7 +11,6 @@ from biggan_colorize.biggan import DownBlock, SelfAttention, UpBlock
 from biggan_colorize.data import replacing
 from biggan_colorize.table import grid, repository, versions
 
-DEVICES = ["cpu"] + ["cuda"]*torch.cuda.is_available()
 
 def settle():
     "Waits for the GPU, where there is one."

@@ -1,15 +1,16 @@
 """The published form, the form of training and the inference form: seconds an image, operations, and the machine's own limit, in one run.
 
-    python benchmarks/fuse.py            # writes figures/fuse.md and figures/fuse.json; --quick for a few repetitions
+    python benchmarks/fuse.py                  # writes figures/fuse.md and figures/fuse.json; --quick for a few repetitions
+    python benchmarks/fuse.py --device cuda    # on a GPU, 16 of the paper's images at a time: figures/fuse_cuda.md
 
 The paper's model (256 pixels, width 96, random weights) and the packaged one (64 pixels), float32 and bfloat16. As published: upsampling before the
 convolutions, the table of attention at once, spectral norm at each call, no channels_last. The limit is the rate of one large convolution: the
-operations that are left after fusion, at that rate, are the least time that this machine needs. At the end once more with `runs.keep_memory`.
+operations that are left after fusion, at that rate, are the least time that this machine needs. On a CPU once more at the end, with `runs.keep_memory`.
 """
 import argparse, copy
 
 import torch
-from common import DEVICES, as_published, gflop, limit, medians, write_table
+from common import as_published, gflop, limit, medians, write_table
 
 from biggan_colorize.color import to_gray
 from biggan_colorize.colorizer import Colorizer, ColorizerConfig
@@ -33,29 +34,31 @@ def rows_of(name, model, x_gray, repetitions, limits, device):
 
 @torch.no_grad()
 def main():
-    args = argparse.ArgumentParser(); args.add_argument("--quick", action="store_true"); quick = args.parse_args().quick
-    n = 3 if quick else 9
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few repetitions")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    args = parser.parse_args()
+    n, device = 3 if args.quick else 9, args.device
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 is float32
     paper, mini = Colorizer(ColorizerConfig()).eval(), Colorizer.from_pretrained("mini")
     patches = to_gray(torch.stack([photo_patches(32, 64)[i][0] for i in range(32)]))
     big = to_gray(torch.stack([photo_patches(16, 256)[i][0] for i in range(16)]))
-    rows, notes = [], []
-    for device in DEVICES:
-        limits = {name: limit(dtype, 3 * n, device) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
-        m, what = (1, "") if device == "cpu" else (16, ", 16 at a time")
-        rows += [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, limits, device), *rows_of("mini, 64 pixels, 32 at a time", mini, patches, 3 * n, limits, device)]
-        trained, fused = rows[-7], rows[-5]  # of the paper's model
-        notes.append(f"The limit of {where_it_runs(device)['device']} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: {limits['float32']:,.0f} GFLOP/s in float32, "
-                     f"{limits['bfloat16']:,.0f} in bfloat16. With the operations of direct convolutions ({trained['gflop']:.0f} GFLOP) the paper's model, fused in bfloat16, would be at "
-                     f"{trained['gflop'] / fused['seconds'] / limits['bfloat16']:.0%} of it; Winograd's sums are not among the operations.")
-    keep_memory()  # part of the published form's time goes into memory that the system clears anew for its large tables
-    limits = {name: limit(dtype, 3 * n) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
-    rows += rows_of("paper, 256 pixels, memory kept", paper, big[:1], n, limits, "cpu")
+    def limits(): return {name: limit(dtype, 3 * n, device) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
+    most, (m, what) = limits(), (1, "") if device == "cpu" else (16, ", 16 at a time")
+    rows = [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, most, device), *rows_of("mini, 64 pixels, 32 at a time", mini, patches, 3 * n, most, device)]
+    trained, fused = rows[1], rows[3]  # of the paper's model
+    note = (f"The limit of {where_it_runs(device)['device']} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: {most['float32']:,.0f} GFLOP/s in float32, "
+            f"{most['bfloat16']:,.0f} in bfloat16. ")
+    if device == "cpu":
+        note += (f"With the operations of direct convolutions ({trained['gflop']:.0f} GFLOP) the paper's model, fused in bfloat16, would be at "
+                 f"{trained['gflop'] / fused['seconds'] / most['bfloat16']:.0%} of it; Winograd's sums are not among the operations. ")
+        keep_memory()  # part of the published form's time goes into memory that the system clears anew for its large tables
+        rows += rows_of("paper, 256 pixels, memory kept", paper, big[:1], n, limits(), device)
     cells = [["device", "model", "form", "ms an image", "times as fast", "GFLOP", "of the limit (%)", "PSNR (dB)", "largest difference"]]
     cells += [[r["device"], r["model"], r["form"], f"{1e3 * r['seconds']:.1f}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100 * r['of_the_limit']:.0f}",
                "–" if r["psnr"] is None else f"{r['psnr']:.0f}", f"{r['largest']:.1e}"] for r in rows]
-    write_table("fuse", cells, f"Medians of {n} (paper) and {3 * n} (mini) repetitions, all forms in turns; the CPU with {torch.get_num_threads()} threads. {' '.join(notes)} PSNR and largest "
+    write_table("fuse" if device == "cpu" else f"fuse_{device}", cells, f"Medians of {n} (paper) and {3 * n} (mini) repetitions, all forms in turns; {torch.get_num_threads()} CPU threads. {note}PSNR and largest "
                 "difference are x_hat's against the published form; the paper's model has random weights.", rows=rows)
 
 if __name__ == "__main__": main()

@@ -1,10 +1,11 @@
 """A dry run of the paper's training with random weights: operations, peak memory and images/s by batch size, and what 12 epochs would take.
 
-    python benchmarks/paper_dry_run.py [--batches 1,2,4] [--steps 2] [--out figures]
+    python benchmarks/paper_dry_run.py [--batches 1,2,4] [--steps 2] [--out figures]    # on a GPU: paper_dry_run_cuda.md
 
-Each batch size runs in a process of its own, because peak memory is a property of a process. The images are noise and the weights random: neither
+On a CPU each batch size runs in a process of its own, because peak memory is a property of a process. The images are noise and the weights random: neither
 changes how much there is to compute. LPIPS runs on a VGG16 with random weights, for the same reason."""
 import argparse, json, resource, subprocess, sys, time
+from dataclasses import replace
 from pathlib import Path
 
 import lpips, torch
@@ -21,18 +22,19 @@ from biggan_colorize.train import JointTrainer, device_name
 IMAGES, PAPER = 1_154_228, 53   # training images after the filter; images/s of the paper's four RTX 3090
 
 
-def trainer(batch, device):
+def trainer(device):
     "The paper's trainer without the files that cannot be had everywhere: no prior, LPIPS with random weights."
-    t = JointTrainer(get_preset("paper", {"prior": "", "batch": batch, "perceptual": "efficientnet-lite0"}), process=Process(device=device))
+    t = JointTrainer(get_preset("paper", {"prior": "", "perceptual": "efficientnet-lite0"}), process=Process(device=device))
     t.perceptual = LPIPSDistance("lpips-vgg", lpips.LPIPS(net="vgg", pnet_rand=True, pretrained=False, verbose=False)).to(device)
     return t
 
 
-def measure(batch, steps, device):
+def measure(t, batch, steps, device):
     "One batch size in this process: a step to warm up and count operations, then `steps` timed ones."
-    t = trainer(batch, device)
+    t.preset = replace(t.preset, batch=batch)
     x, y = torch.rand(batch, 3, 256, 256), torch.arange(batch) % 1000
     with FlopCounterMode(display=False) as counter: t.step(x, y)
+    if device != "cpu": torch.cuda.empty_cache(); torch.cuda.reset_peak_memory_stats()
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
@@ -65,17 +67,22 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("figures"))
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    device = "cuda" if cuda else "cpu"
-    if args.one: return print(json.dumps(measure(args.one, args.steps, device)))
-    rows = []
-    for batch in args.batches.split(","):
-        done = subprocess.run([sys.executable, __file__, "--one", batch, "--steps", str(args.steps)], capture_output=True, text=True)
+    device, torch.backends.cudnn.benchmark = "cuda" if cuda else "cpu", cuda
+    if args.one: return print(json.dumps(measure(trainer(device), args.one, args.steps, device)))
+    rows, batches = [], [int(b) for b in args.batches.split(",")]
+    for batch in batches if not cuda else []:
+        done = subprocess.run([sys.executable, __file__, "--one", str(batch), "--steps", str(args.steps)], capture_output=True, text=True)
         if done.returncode: print(f"batch {batch}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         else: rows.append(json.loads(done.stdout.splitlines()[-1])); print(rows[-1], flush=True)
+    if cuda: t = trainer(device)
+    for batch in batches if cuda else []:
+        try: rows.append(measure(t, batch, args.steps, device)); print(rows[-1], flush=True)
+        except torch.cuda.OutOfMemoryError as e: print(f"batch {batch}: {e}", file=sys.stderr); break
     if not rows: sys.exit("No batch size could be measured.")
     most = limit(torch.bfloat16, 30, device)
     text = report(rows, device_name(device), most)
-    for name, content in (("paper_dry_run.md", text + "\n"), ("paper_dry_run.json", json.dumps({"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "versions": versions()}, indent=1))):
+    stem = "paper_dry_run_cuda" if cuda else "paper_dry_run"
+    for name, content in ((f"{stem}.md", text + "\n"), (f"{stem}.json", json.dumps({"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "versions": versions()}, indent=1))):
         with replacing(args.out / name) as part: part.write_text(content)
     print(text)
 

@@ -29,7 +29,8 @@ from .runs import Log, Process, Steps, batches, checkpoints, epoch_order, proces
 # %% ../nbs/06_train.ipynb #ca6bbb7d
 def luma(x):
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
-    return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    r, g, b = x.split(1, 1)
+    return 0.299 * r + 0.587 * g + 0.114 * b
 
 
 def put_back_luma(x_fake, x):
@@ -40,8 +41,11 @@ def put_back_luma(x_fake, x):
 @torch.no_grad()
 def update_ema(ema, model, decay: float):
     "Moves averaged parameters and batch-norm statistics a step towards the model's; the singular vectors `u0` and whole numbers are copied."
+    averaged = []
     for (k, a), b in zip(ema.state_dict().items(), model.state_dict().values()):
-        a.copy_(b) if k.endswith("u0") or not a.is_floating_point() else a.lerp_(b, 1 - decay)
+        if k.endswith("u0") or not a.is_floating_point(): a.copy_(b)
+        else: averaged.append((a, b))
+    torch._foreach_lerp_(*map(list, zip(*averaged)), 1 - decay)  # on a GPU a few launches instead of hundreds
 
 
 def ema_decay(limit: float, steps: int):
@@ -203,8 +207,9 @@ class Trainer:
         g = torch.Generator().manual_seed(seed)
         flips = self.process.share(torch.rand(p.batch, generator=g) < 0.5)
         z = self.process.share(torch.randn(p.batch, p.model.dim_z, generator=g)) * p.model.z_std
-        x = torch.where(flips[:, None, None, None], x.flip(-1), x).to(self.process.device, memory_format=torch.channels_last)
-        return [Part(*v) for v in zip(*(v.to(self.process.device).chunk(self.accumulate) for v in (x, y, z, flips)))]
+        x, y, z, flips = (v.to(self.process.device, non_blocking=True) for v in (x, y, z, flips))
+        x = torch.where(flips[:, None, None, None], x.flip(-1), x).contiguous(memory_format=torch.channels_last)
+        return [Part(*v) for v in zip(*(v.chunk(self.accumulate) for v in (x, y, z, flips)))]
 
     def update(self, opt, loss, parts, net):
         "Gradients of `loss` over all parts and processes, and a step of Adam → the mean losses; the first named one is what is minimized."
@@ -384,6 +389,7 @@ class Loop:
         self.trainer, self.source, self.out, self.process, self.n = trainer, source, Path(out), trainer.process, n
         self.every, self.save_every, self.keep, self.sample_every, self.snapshot_every = every, save_every, keep, sample_every, snapshot_every
         self.minutes, self.workers, self.skipped = minutes, workers, set(source[2] if isinstance(source, tuple) else ())
+        if isinstance(source, tuple): self.source = *(v.to(self.process.device) for v in source[:2]), source[2]
         self.per_epoch = n // trainer.preset.batch
         self.total = int(trainer.preset.epochs * self.per_epoch)
         self.log = Log(self.out / "log.csv", trainer.images, trainer.open_steps)
