@@ -56,7 +56,7 @@ def main():
         keep_memory()  # part of the published form's time goes into memory that the system clears anew for its large tables
         rows += rows_of("paper, 256 pixels, memory kept", paper, big[:1], n, limits(), device)
     cells = [["device", "model", "form", "ms an image", "times as fast", "GFLOP", "of the limit (%)", "PSNR (dB)", "largest difference"]]
-    cells += [[r["device"], r["model"], r["form"], f"{1e3 * r['seconds']:.1f}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100 * r['of_the_limit']:.0f}",
+    cells += [[r["device"], r["model"], r["form"], f"{1e3 * r['seconds']:.4g}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100 * r['of_the_limit']:.0f}",
                "–" if r["psnr"] is None else f"{r['psnr']:.0f}", f"{r['largest']:.1e}"] for r in rows]
     write_table("fuse" if device == "cpu" else f"fuse_{device}", cells, f"Medians of {n} (paper) and {3 * n} (mini) repetitions, all forms in turns; {torch.get_num_threads()} CPU threads. {note}PSNR and largest "
                 "difference are x_hat's against the published form; the paper's model has random weights.", rows=rows)

@@ -53,7 +53,7 @@ def report(rows, device, most):
     said = [f"**Dry run of the preset `paper`** (256 pixels, width 96, random weights, bfloat16) on {device}. Parameters: "
             + ", ".join(f"{k} {v:,}" for k, v in rows[0]["parameters"].items()) + ".", "",
             "| batch | TFLOP an image, all of a step | peak memory (GiB) | images/s | of the limit (%) | 12 epochs (days) |", "|---:|---:|---:|---:|---:|---:|"]
-    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:.3f} | {1e5 * r['tflop_per_image'] * r['images_per_second'] / most:.0f} | {days(r):,.0f} |" for r in rows]
+    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:.3g} | {1e5 * r['tflop_per_image'] * r['images_per_second'] / most:.0f} | {days(r):,.1f} |" for r in rows]
     best = max(rows, key=lambda r: r["images_per_second"])
     return "\n".join(said + ["", f"The limit is the rate of one large convolution in bfloat16, {most:,.0f} GFLOP/s. 12 epochs are {12 * IMAGES:,} images, {12 * IMAGES * best['tflop_per_image'] / 1e6:.1f} EFLOP. The paper's four RTX 3090 took about three days, "
                              f"about {PAPER} images/s, which is {PAPER * best['tflop_per_image']:.0f} TFLOP/s by this count."])

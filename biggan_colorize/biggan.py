@@ -194,7 +194,8 @@ class OutputNorm(BatchNorm):
 def attend(query: Tensor, key: Tensor, value: Tensor, at_once: int = 512):
     """softmax(query · keyᵀ) · value, without the usual 1/√d, which BigGAN leaves out. On a CPU `at_once` queries at a time, whose weights fit its cache:
     torch's fused kernel there takes only values as wide as the keys, and the table of all weights, 16,384 × 4,096 at 256 pixels, is 256 MB."""
-    if query.device.type != "cpu": return F.scaled_dot_product_attention(query, key, value, scale=1.)
+    if query.device.type != "cpu":  # its fused kernels want a dimension for the heads
+        return F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.)[:, 0]
     key = key.transpose(1, 2).contiguous()
     return torch.cat([(q @ key).softmax(-1) @ value for q in query.split(at_once, 1)], 1)
 

@@ -114,9 +114,13 @@ class EfficientNetLite0(Frozen):
             return torch.cat([self.net.extract_features(self.normalize(resize_rgb(v, 224))).float().mean((2, 3)) for v in parts])
 
     @torch.no_grad()
+    def probabilities(self, features):
+        "Probabilities of the 1,000 ImageNet classes (sorted WordNet ids) from `frechet_features`, (B, 1000)."
+        return self.net._fc(features).softmax(1)
+
     def classify(self, x):
-        "Probabilities of the 1,000 ImageNet classes (sorted WordNet ids), (B, 1000)."
-        return self.net._fc(self.frechet_features(x)).softmax(1)
+        "The same from images, (B, 3, H, W) in [0, 1] → (B, 1000)."
+        return self.probabilities(self.frechet_features(x))
 
     def taps(self, x, size=None, stages=STAGES):
         "Feature maps at the end of `stages`, at the image's own size or resized to `size`; gradients flow to `x`."

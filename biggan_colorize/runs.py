@@ -77,7 +77,6 @@ def processes(
     "This process among those that `torchrun` started (or alone), connected by nccl on GPUs and gloo else, until the end of the block; it keeps its memory."
     keep_memory()
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     if "WORLD_SIZE" not in os.environ:
         yield Process(device=device)
         return

@@ -361,6 +361,7 @@ def run(
 ):
     "Trains a preset into a folder, or goes on with it, and returns the Trainer; under `torchrun` as one of its processes."
     p, out = get_preset(preset, settings), Path(out)
+    torch.backends.cudnn.benchmark = p.model.resolution > 64  # on a GPU: trying every kernel costs seconds, which small images do not win back
     with processes(device) as process:
         dataset = training_set(p, data, filter_list or out / "colorful.csv", process, workers)
         source = load_arrays(dataset.skip_errors()) if p.model.resolution <= 64 else dataset.skip_errors()

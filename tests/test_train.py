@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
+from biggan_colorize.family import Run, train_family
 from biggan_colorize.runs import checkpoints
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork do not exist on Windows")
@@ -273,3 +275,16 @@ def test_images_that_cannot_be_decoded(tmp_path):
     code, shown = finish(command, ["nano", "--set", "dataset=folder", "--data", photos, "--set", "batch=4", "-o", tmp_path/"out"])
     assert code == 0 and "1 of the images could not be decoded" in shown, shown
     assert (tmp_path/"out/skipped.txt").read_text() == "5x.jpg\n"
+
+
+def test_runs_of_the_family_side_by_side(tmp_path):
+    "Runs in processes of their own end with the weights of runs one after another; a pause and a missing prior are what they are alone."
+    runs = {"mini-prior": Run("nano-prior", {}, "prior"), "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
+    how = dict(runs=runs, settings={"batch": 64}, scale=0.5, device="cpu")
+    with pytest.raises(FileNotFoundError, match="train mini-prior first"): train_family(None, tmp_path / "none", ["mini-16"], at_once=2, **how)
+    assert not train_family(None, tmp_path / "two", runs, minutes=1e-9, at_once=2, **how)
+    assert train_family(None, tmp_path / "two", runs, at_once=2, **how)
+    assert train_family(None, tmp_path / "one", runs, **how)
+    for name in runs:
+        one, two = (load_file(tmp_path / folder / name / "model.safetensors") for folder in ("one", "two"))
+        for k in one: torch.testing.assert_close(one[k], two[k])
