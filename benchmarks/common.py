@@ -9,8 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from biggan_colorize.biggan import DownBlock, SelfAttention, UpBlock
 from biggan_colorize.data import replacing
-from biggan_colorize.table import grid, repository, versions
-
+from biggan_colorize.table import commit, grid, repository, versions
 
 def settle():
     "Waits for the GPU, where there is one."
@@ -69,5 +68,5 @@ def write_table(name, cells, note, **numbers):
     "Prints a Markdown table and writes figures/NAME.md and NAME.json."
     text = grid(cells) + "\n\n" + note + "\n"
     print(text)
-    for suffix, content in (("md", text), ("json", json.dumps(numbers | {"threads": torch.get_num_threads(), "machine": platform.machine(), "versions": versions()}, indent=1) + "\n")):
+    for suffix, content in (("md", text), ("json", json.dumps(numbers | {"threads": torch.get_num_threads(), "machine": platform.machine(), "commit": commit(repository()), "versions": versions()}, indent=1) + "\n")):
         with replacing(repository() / "figures" / f"{name}.{suffix}") as part: part.write_text(content, encoding="utf-8")

@@ -16,7 +16,7 @@ from biggan_colorize.data import replacing
 from biggan_colorize.features import LPIPSDistance
 from biggan_colorize.presets import get_preset
 from biggan_colorize.runs import Process
-from biggan_colorize.table import versions
+from biggan_colorize.table import commit, repository, versions
 from biggan_colorize.train import JointTrainer, device_name
 
 IMAGES, PAPER = 1_154_228, 53   # training images after the filter; images/s of the paper's four RTX 3090
@@ -53,7 +53,7 @@ def report(rows, device, most):
     said = [f"**Dry run of the preset `paper`** (256 pixels, width 96, random weights, bfloat16) on {device}. Parameters: "
             + ", ".join(f"{k} {v:,}" for k, v in rows[0]["parameters"].items()) + ".", "",
             "| batch | TFLOP an image, all of a step | peak memory (GiB) | images/s | of the limit (%) | 12 epochs (days) |", "|---:|---:|---:|---:|---:|---:|"]
-    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:.3g} | {1e5 * r['tflop_per_image'] * r['images_per_second'] / most:.0f} | {days(r):,.1f} |" for r in rows]
+    said += [f"| {r['batch']} | {r['tflop_per_image']:.2f} | {r['gib']:.1f} | {r['images_per_second']:#.3g} | {1e5 * r['tflop_per_image'] * r['images_per_second'] / most:.0f} | {days(r):,.{0 if days(r) > 100 else 1}f} |" for r in rows]
     best = max(rows, key=lambda r: r["images_per_second"])
     return "\n".join(said + ["", f"The limit is the rate of one large convolution in bfloat16, {most:,.0f} GFLOP/s. 12 epochs are {12 * IMAGES:,} images, {12 * IMAGES * best['tflop_per_image'] / 1e6:.1f} EFLOP. The paper's four RTX 3090 took about three days, "
                              f"about {PAPER} images/s, which is {PAPER * best['tflop_per_image']:.0f} TFLOP/s by this count."])
@@ -82,7 +82,7 @@ def main():
     most = limit(torch.bfloat16, 30, device)
     text = report(rows, device_name(device), most)
     stem = "paper_dry_run_cuda" if cuda else "paper_dry_run"
-    for name, content in ((f"{stem}.md", text + "\n"), (f"{stem}.json", json.dumps({"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "versions": versions()}, indent=1))):
+    for name, content in ((f"{stem}.md", text + "\n"), (f"{stem}.json", json.dumps({"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "commit": commit(repository()), "versions": versions()}, indent=1))):
         with replacing(args.out / name) as part: part.write_text(content)
     print(text)
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRIOR', 'FAMILY', 'MEMBERS', 'LABELS', 'app', 'Run', 'train_family', 'train_member', 'prior_file', 'Validation',
-           'measure_family', 'measure', 'ship', 'final_rows', 'rows_markdown', 'write_csv', 'plot_curves',
-           'plot_family', 'main']
+           'measure_family', 'measure', 'measure_prior', 'ship', 'final_rows', 'rows_markdown', 'write_csv',
+           'plot_curves', 'plot_family', 'main']
 
 # %% ../nbs/06b_family.ipynb #09c67679
 import csv, json, time
@@ -183,6 +183,19 @@ def measure(file: Path, label, validation, prior=False):
     training = about["training"]
     return scores | {"images_seen": training["images_seen"], "seconds": training.get("seconds"), "device": training.get("device"), "parameters": parameters,
                      "dataset": validation.name}
+
+
+def measure_prior(
+    folder,                  # of a run of `train.run` with a prior's preset
+    validation: Validation
+):
+    "A row for each of the snapshots on the way and one for the finished prior, how it was made, and how many photographs the classifier names right, to compare."
+    final = Path(folder) / "model.safetensors"
+    _, _, about = read_prior(final)
+    rows = [{"name": Path(folder).name, "file": f.stem, "label": "true"} | measure(f, "true", validation, True)
+            for f in sorted((Path(folder) / "snapshots").glob("*.safetensors")) + [final]]
+    return {"rows": [r for r in rows if r["file"] == "model" or r["images_seen"] < about["training"]["images_seen"]], "training": about["training"],
+            "photographs_named": validation.named((x, y) for x, y, _ in validation.batches("photographs"))}
 
 # %% ../nbs/06b_family.ipynb #68756c35
 def ship(

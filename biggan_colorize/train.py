@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AUGMENTATIONS', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', 'ema_decay', 'recolored', 'translated', 'cut_out',
            'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'JointTrainer',
-           'PriorTrainer', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
+           'PriorTrainer', 'sample_grid', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
 
 # %% ../nbs/06_train.ipynb #10838c88
 import copy, json, sys, time, warnings
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from safetensors.torch import load_file, save_file
 from torchvision.utils import make_grid
 from tqdm import tqdm
@@ -45,7 +46,7 @@ def update_ema(ema, model, decay: float):
     for (k, a), b in zip(ema.state_dict().items(), model.state_dict().values()):
         if k.endswith("u0") or not a.is_floating_point(): a.copy_(b)
         else: averaged.append((a, b))
-    torch._foreach_lerp_(*map(list, zip(*averaged)), 1 - decay)  # on a GPU a few launches instead of hundreds
+    get_ema_multi_avg_fn(decay)(*map(list, zip(*averaged)), None)  # all at once: on a GPU a few launches instead of hundreds
 
 
 def ema_decay(limit: float, steps: int):
@@ -312,12 +313,16 @@ class PriorTrainer(Trainer):
 
     def write_weights(self, path, **training): save_prior(path, self.ema, self.D, classes=self.classes, training=training)
 
-    @torch.no_grad()
-    def picture(self, x, y):
-        "Eight classes, one a column, four z, one a row."
-        y = torch.linspace(0, self.preset.model.n_classes - 1, 8, device=x.device).long().repeat(4)
-        z = draw_z([k // 8 for k in range(32)], self.preset.model.dim_z, self.preset.model.z_std).to(x.device)
-        return make_grid(x_hat_to_rgb(self.ema(z, y)), 8)
+    def picture(self, x, y): return sample_grid(self.ema, self.preset.model.z_std)
+
+
+@torch.no_grad()
+def sample_grid(G: Generator, z_std=1.):
+    "What a generator draws, as one RGB image (3,H,W): eight classes, one a column, four z, one a row; puts G in eval mode."
+    device = G.shared.weight.device
+    y = torch.linspace(0, G.cfg.n_classes - 1, 8, device=device).long().repeat(4)
+    z = draw_z([k // 8 for k in range(32)], G.cfg.dim_z, z_std).to(device)
+    return make_grid(x_hat_to_rgb(G.eval()(z, y)), 8)
 
 
 TRAINERS = {"joint": JointTrainer, "prior": PriorTrainer}
@@ -361,7 +366,7 @@ def run(
 ):
     "Trains a preset into a folder, or goes on with it, and returns the Trainer; under `torchrun` as one of its processes."
     p, out = get_preset(preset, settings), Path(out)
-    torch.backends.cudnn.benchmark = p.model.resolution > 64  # on a GPU: trying every kernel costs seconds, which small images do not win back
+    torch.backends.cudnn.benchmark = p.model.resolution > 64  # on a GPU: the first steps try every kernel, which is for large images and long runs
     with processes(device) as process:
         dataset = training_set(p, data, filter_list or out / "colorful.csv", process, workers)
         source = load_arrays(dataset.skip_errors()) if p.model.resolution <= 64 else dataset.skip_errors()
