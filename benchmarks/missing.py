@@ -57,8 +57,9 @@ def main():
     x, y = load_arrays(images.subset(args.n) if args.n else images)
     real, made, vivid = measure(x, y, model, network)
     rows = {name: dict(zip(("sizes", "frechet", "infinite"), extrapolated(f, real))) | {"colorfulness": vivid[name]} for name, f in made.items()}
+    def distance(d): return f"{max(d, 0.):.2f}"  # rounding can leave a little less than 0
     cells = [["colours", f"on {len(x):,} images", "on infinitely many", "colourfulness"],
-             *([name, f"{r['frechet'][0]:.2f}", f"{r['infinite']:.2f}", f"{r['colorfulness']:.1f}"] for name, r in rows.items())]
+             *([name, distance(r["frechet"][0]), distance(r["infinite"]), f"{r['colorfulness']:.1f}"] for name, r in rows.items())]
     write_table("missing", cells, f"Fréchet distance to the originals ({images.name}, {images.split}; {network.name}, float32); the colorizer is `{args.model}`, true classes. Every row has the originals' L.",
                 rows=rows, model=args.model, images=len(x))
 

@@ -239,15 +239,18 @@ def write_csv(rows, path):
         writer.writeheader(); writer.writerows(rows)
 
 # %% ../nbs/06b_family.ipynb #6cd62fdf
-def plot_curves(rows, names=(PRIOR, "mini-16", "mini")):
-    "Fréchet distance against images seen, one panel for each run that was measured on the way."
+def plot_curves(rows):
+    "Fréchet distance against images seen, of every run that was measured on the way: a panel for priors, one for colorizers."
     import matplotlib.pyplot as plt
-    names = [name for name in names if len({r["images_seen"] for r in rows if r["name"] == name}) > 1]
-    fig, axes = plt.subplots(1, max(len(names), 1), figsize=(3.4 * max(len(names), 1), 2.6), layout="constrained", squeeze=False)
-    for ax, name in zip(axes[0], names):
-        points = sorted({(r["images_seen"], r["frechet"]) for r in rows if r["name"] == name and r["label"] == "true" and r["file"] != "again"})
-        ax.plot([n / 1000 for n, _ in points], [d for _, d in points], "o-", lw=1, ms=4)
-        ax.set(title=name, xlabel="images seen (thousands)", ylabel="Fréchet distance"); ax.set_ylim(0, 1.15 * max((d for _, d in points), default=1)); ax.grid(alpha=0.3)
+    curves = {}
+    for r in rows:
+        if r["label"] == "true" and r["file"] != "again": curves.setdefault(r["name"], set()).add((r["images_seen"], r["frechet"]))
+    curves = {name: sorted(points) for name, points in curves.items() if len(points) > 1}
+    panels = [(title, names) for title, names in (("samples of the prior", [k for k in curves if k == PRIOR]), ("colorized photographs", [k for k in curves if k != PRIOR])) if names]
+    fig, axes = plt.subplots(1, max(len(panels), 1), figsize=(5.2 * max(len(panels), 1), 3.2), layout="constrained", squeeze=False)
+    for ax, (title, names) in zip(axes[0], panels):
+        for name in names: ax.plot(*zip(*[(seen / 1000, distance) for seen, distance in curves[name]]), "o-", lw=1, ms=4, label=name)
+        ax.set(title=title, xlabel="images seen (thousands)", ylabel="Fréchet distance", ylim=(0, None)); ax.grid(alpha=0.3); ax.legend(fontsize=8)
     return fig
 
 
