@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from biggan_colorize.color import colorfulness, lab_to_rgb, rgb_to_lab, to_gray
-from biggan_colorize.colorizer import Colorizer
+from biggan_colorize.colorizer import WEIGHTS, Colorizer
 from biggan_colorize.data import find_dataset, load_arrays
 from biggan_colorize.features import load_backend
 from biggan_colorize.metrics import extrapolated, to_8bit
+from biggan_colorize.table import sha256
 from common import write_table
 
 def coarse(ab, side):
@@ -50,7 +51,7 @@ def measure(x, y, model, network, batch=100):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data"); parser.add_argument("--model", default="mini"); parser.add_argument("-n", type=int, default=0)
+    parser.add_argument("--data"); parser.add_argument("--model", default="mini", help="packaged weights"); parser.add_argument("-n", type=int, default=0)
     args = parser.parse_args()
     model, network = Colorizer.from_pretrained(args.model).fuse(), load_backend()
     images = find_dataset("tiny-imagenet", split="val", root=args.data, size=model.resolution)
@@ -61,6 +62,6 @@ def main():
     cells = [["colours", f"on {len(x):,} images", "on infinitely many", "colourfulness"],
              *([name, distance(r["frechet"][0]), distance(r["infinite"]), f"{r['colorfulness']:.1f}"] for name, r in rows.items())]
     write_table("missing", cells, f"Fréchet distance to the originals ({images.name}, {images.split}; {network.name}, float32); the colorizer is `{args.model}`, true classes. Every row has the originals' L.",
-                rows=rows, model=args.model, images=len(x))
+                rows=rows, model=args.model, weights=sha256(WEIGHTS / f"{args.model}.safetensors"), images=len(x))
 
 if __name__ == "__main__": main()

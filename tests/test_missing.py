@@ -1,0 +1,41 @@
+"The script that puts the originals' colours into a colorizer's pictures: each mixture is what its name says, and the recorded table belongs to the packaged weights."
+import importlib.util, json
+
+import pytest, torch
+
+from biggan_colorize.color import rgb_to_lab
+from biggan_colorize.colorizer import WEIGHTS, Colorizer
+from biggan_colorize.data import loader, photo_patches
+from biggan_colorize.table import sha256
+
+class Chroma:
+    "In the place of the network: ab itself as features."
+    def frechet_features(self, x): return rgb_to_lab(x)[:, 1:]
+
+@pytest.fixture
+def missing(root, monkeypatch):
+    monkeypatch.syspath_prepend(root/"benchmarks")
+    spec = importlib.util.spec_from_file_location("missing_benchmark", root/"benchmarks"/"missing.py")
+    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+    return module
+
+def test_the_mixtures(missing):
+    x = (torch.cat([x for x, _ in loader(photo_patches(4, size=64), 4)])*255).round().to(torch.uint8)
+    real, made, vivid = missing.measure(x, torch.tensor([5, 5, 7, 9]), Colorizer.from_pretrained("mini"), Chroma(), 2)
+    def near(a, b): return (a - b).abs().mean().item()
+    def at(name): return made[next(k for k in made if k.startswith(name))]
+    ours = at("the colorizer")
+    assert near(at("the originals, put"), real) < 1e-3 < 1 < near(ours, real)
+    flat = at("each original's mean")
+    assert flat.std((2, 3)).mean() < real.std((2, 3)).mean()/2                        # one colour, but for rounding and where it does not fit the L
+    assert near(at("the originals' colours at 32"), real) < near(at("the originals' colours at 16"), real) < near(flat, real)
+    def means(ab): return ab.mean((2, 3))
+    assert near(means(at("the colorizer, with the originals' mean")), means(real)) < near(means(ours), means(real))/3
+    assert near(means(at("the originals, with the colorizer's mean")), means(ours)) < near(means(ours), means(real))/3
+    assert near(at("the colorizer, with the originals' colours at 16"), real) < near(ours, real)/2
+    assert near(at("the colorizer at 16×16, with the originals' detail"), ours) < near(ours, real)
+    assert vivid["each original's mean colour"] < vivid["the originals, put together again"]
+
+def test_the_recorded_table(root):
+    recorded = json.loads((root/"figures"/"missing.json").read_text())
+    assert recorded["weights"] == sha256(WEIGHTS/"mini.safetensors") and recorded["images"] == 5000
