@@ -28,7 +28,7 @@ MIXTURES = {
     "the originals, put together again": lambda real, ours: real,
     "the originals' colours at 32×32": lambda real, ours: coarse(real, 32),
     "the originals' colours at 16×16": lambda real, ours: coarse(real, 16),
-    "each original's mean colour": lambda real, ours: coarse(real, 1).expand_as(real),
+    "each original's mean colour": lambda real, ours: coarse(real, 1),
     "the originals, with the colorizer's mean colour": lambda real, ours: real - coarse(real, 1) + coarse(ours, 1),
     "the colorizer": lambda real, ours: ours,
     "the colorizer, with the originals' mean colour": lambda real, ours: ours - coarse(ours, 1) + coarse(real, 1),
