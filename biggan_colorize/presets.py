@@ -36,11 +36,17 @@ class Preset:
     augment: str = ""             # how all that D sees is disturbed, see `train.augment`; "" for nothing
     saturate_real: float = 1.     # saturation of the real images shown to D
     discriminator_from: int = 0   # images seen before D joins in
+    start: str = "published"      # of a prior's G: "published", as BigGAN's code; "spread", see `train.spread_start`
+    projected: int = 0            # side at which a prior's discriminators on a frozen network's features see the images, see `projected`; 0 for D alone
+    guidance: float = 0.          # weight of log p(y | x_hat) by that network in what such a prior's G raises
     bf16: bool = True             # the networks compute in bfloat16, the losses and the weights in float32
     seed: int = 0
 
     def __post_init__(self):
         if self.stage not in ("joint", "prior"): raise ValueError(f'stage is "joint" or "prior", not {self.stage!r}.')
+        if self.start not in ("published", "spread"): raise ValueError(f'start is "published" or "spread", not {self.start!r}.')
+        if self.guidance and not self.projected: raise ValueError("guidance comes from the network behind the projected discriminators: set projected, too.")
+        if self.stage == "joint" and (self.projected or self.start != "published"): raise ValueError('start and projected are for the stage "prior": the joint training starts from it.')
         if self.freeze_G and (not self.prior or self.stage == "prior"): raise ValueError("freeze_G needs a prior whose G can stay as it is.")
 
     @property
@@ -56,6 +62,8 @@ PRESETS = {p.name: p for p in (
            perceptual="vgg16-public", batch=60, lr=1e-4, lr_d=3e-5, saturate_real=1.2),
     Preset(name="mini-prior", stage="prior", prior="", dataset="tiny-imagenet", model=MINI, discriminator_ch=16, batch=32, epochs=2, lr=3e-4, lr_d=4e-4,
            lr_decay=1., adam_eps=1e-6, augment="translation"),
+    Preset(name="projected-prior", stage="prior", prior="", dataset="tiny-imagenet", model=MINI, discriminator_ch=16, batch=32, epochs=5, lr=2e-4, lr_d=4e-4,
+           lr_decay=0.8, adam_eps=1e-6, augment="translation", start="spread", projected=96, guidance=0.1),
     Preset(name="mini", prior="mini-prior", dataset="tiny-imagenet", model=MINI, discriminator_ch=16, loss=LossWeights(adversarial=0.1),
            perceptual="efficientnet-lite0", batch=32, epochs=0.5, lr=1e-3, lr_d=4e-4, lr_decay=0.5, adam_eps=1e-6, luma_in_loss=True),
     Preset(name="nano-prior", stage="prior", prior="", dataset="photos", model=NANO, discriminator_ch=2, batch=8, epochs=2, lr=1e-3, lr_d=1e-3, lr_decay=1.,
@@ -75,11 +83,12 @@ def get_preset(
 
 def change(record, settings: dict):
     "A frozen dataclass with some fields changed; `part.field` reaches into a part."
+    changed = {}
     for key, value in settings.items():
         field, _, rest = key.partition(".")
         known = [f.name for f in fields(record)]
         if field not in known: raise ValueError(f"{type(record).__name__} has no setting {field!r}: it has {', '.join(known)}.")
-        now = getattr(record, field)
+        now = changed.get(field, getattr(record, field))
         if is_dataclass(now):
             if not rest and not isinstance(value, dict): raise ValueError(f"{field!r} has parts: write {field}.{fields(now)[0].name}, for instance.")
             value = change(now, {rest: value} if rest else value)
@@ -87,8 +96,8 @@ def change(record, settings: dict):
         elif isinstance(now, tuple): value = tuple(value)
         elif isinstance(now, (int, float)) and (isinstance(value, str) or isinstance(value, bool) != isinstance(now, bool)):
             raise ValueError(f"{field} is a {type(now).__name__} such as {now}; {value!r} came.")
-        record = replace(record, **{field: value})
-    return record
+        changed[field] = value
+    return replace(record, **changed)  # all at once: only together do they have to fit
 
 
 def differing(a: Preset, b: Preset):

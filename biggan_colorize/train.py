@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['AUGMENTATIONS', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', 'ema_decay', 'recolored', 'translated', 'cut_out',
            'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'JointTrainer',
-           'PriorTrainer', 'sample_grid', 'training_set', 'run', 'resume', 'Loop', 'tensorboard_writer', 'device_name']
+           'spread_start', 'shared_layout', 'PriorTrainer', 'sample_grid', 'training_set', 'run', 'resume', 'Loop',
+           'tensorboard_writer', 'device_name']
 
 # %% ../nbs/06_train.ipynb #10838c88
 import copy, json, sys, time, warnings
@@ -25,6 +26,7 @@ from .colorizer import WEIGHTS, Colorizer, config_from_dict, cut, draw_z
 from .data import filter_colorful, find_dataset, load_arrays, replacing, tensor_to_pil
 from .losses import discriminator_loss, encoder_loss, generator_loss, perceptual, saturate
 from .presets import Preset, get_preset
+from .projected import ProjectedDiscriminator, SeveralDiscriminators
 from .runs import Log, Process, Steps, batches, checkpoints, epoch_order, processes, read_checkpoint, remove_unfinished, write_checkpoint
 
 # %% ../nbs/06_train.ipynb #ca6bbb7d
@@ -299,11 +301,31 @@ class JointTrainer(Trainer):
         return make_grid(torch.cat([gray.expand_as(x), self.ema.colorize_batch(gray, y), x]), len(x))
 
 # %% ../nbs/06_train.ipynb #579f80d2
+@torch.no_grad()
+def spread_start(G: Generator):
+    """A start from which z and the class reach the layout from the first step: the first layer's bias, a layout that all samples share, is held at 0,
+    and the class embeddings start with σ = 1, as z has it."""
+    G.linear.bias.zero_().requires_grad_(False)
+    G.shared.weight.normal_()
+    return G
+
+
+@torch.no_grad()
+def shared_layout(G: Generator, n: int = 256):
+    "The share of the first map's layout (its variance over places, each channel's mean left out) that is the same for all of `n` z; 0 when each z has a layout of its own."
+    z = draw_z(list(range(n)), G.cfg.dim_z).to(G.linear.weight.device)
+    f = G.first_map(z)
+    f = f - f.mean((2, 3), keepdim=True)
+    return (f.mean(0).square().mean() / f.square().mean()).item()
+
+
 class PriorTrainer(Trainer):
     "A class-conditional BigGAN from scratch: the role that the public ImageNet BigGAN plays in the paper."
     def networks(self):
         p = self.preset
-        return Generator(p.model.biggan), Discriminator(replace(p.model.biggan, ch=p.discriminator_ch))
+        G, D = Generator(p.model.biggan), Discriminator(replace(p.model.biggan, ch=p.discriminator_ch))
+        if p.start == "spread": spread_start(G)
+        return G, SeveralDiscriminators(D, ProjectedDiscriminator(p.model.n_classes, p.projected, guidance=p.guidance, classes=self.classes)) if p.projected else D
 
     def generate(self, part):
         "G(z, y) as RGB (b,3,R,R)."
@@ -311,7 +333,8 @@ class PriorTrainer(Trainer):
 
     def loss_G(self, part): return {"G": -self.score(self.fake(part), part).mean()}
 
-    def write_weights(self, path, **training): save_prior(path, self.ema, self.D, classes=self.classes, training=training)
+    def write_weights(self, path, **training):
+        save_prior(path, self.ema, self.D.pixels if self.preset.projected else self.D, classes=self.classes, training=training)
 
     def picture(self, x, y): return sample_grid(self.ema, self.preset.model.z_std)
 

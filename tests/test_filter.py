@@ -251,10 +251,9 @@ def test_plain_and_quick_lists_do_not_mix(images, tmp_path):
     with pytest.raises(ValueError, match="quick_margin"): filter_colorful(ds, quick)
     with pytest.raises(ValueError, match="hasler"): filter_colorful(ds, tmp_path/"abs.csv", variant="abs", quick=True)
 
-def test_the_benchmark(root, tmp_path):
+def test_the_benchmark(benchmark_script, tmp_path):
     "It compares what it should, on the photographs that are always there."
-    spec = importlib.util.spec_from_file_location("filter_benchmark", root/"benchmarks"/"filter.py")
-    benchmark = importlib.util.module_from_spec(spec); spec.loader.exec_module(benchmark)
+    benchmark = benchmark_script("filter")
     ds = benchmark.photographs(tmp_path/"photographs").take(range(0, 30, 3))
     n, area, plain, quick, full, differ = benchmark.measure(ds, tmp_path, 1)
     assert (n, differ) == (10, 0) and area > 200_000 and 0 < full < 1 and min(plain, quick) > 1

@@ -1,5 +1,5 @@
 "The script that puts the originals' colours into a colorizer's pictures: each mixture is what its name says, and the recorded table belongs to the packaged weights."
-import importlib.util, json
+import json
 
 import pytest, torch
 
@@ -13,11 +13,7 @@ class Chroma:
     def frechet_features(self, x): return rgb_to_lab(x)[:, 1:]
 
 @pytest.fixture
-def missing(root, monkeypatch):
-    monkeypatch.syspath_prepend(root/"benchmarks")
-    spec = importlib.util.spec_from_file_location("missing_benchmark", root/"benchmarks"/"missing.py")
-    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
-    return module
+def missing(benchmark_script): return benchmark_script("missing")
 
 def test_the_mixtures(missing):
     x = (torch.cat([x for x, _ in loader(photo_patches(4, size=64), 4)])*255).round().to(torch.uint8)
