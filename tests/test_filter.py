@@ -1,5 +1,5 @@
 "The colourfulness filter where a notebook cannot follow: killed at random moments, with a dying worker, at ImageNet's size; quick against plain decisions; broken files during training."
-import importlib.util, io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, threading, time, zipfile
+import io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, threading, time, zipfile
 from concurrent.futures import Future
 from pathlib import Path
 from unittest import mock

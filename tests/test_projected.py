@@ -1,7 +1,6 @@
 "The gradient of frozen convolutions, a prior trained with projected discriminators, and the start from which z reaches the layout."
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from biggan_colorize.biggan import Generator
