@@ -9,6 +9,7 @@ __all__ = ['EncoderBlock', 'encoder_plan', 'class_mlp', 'Encoder', 'ZEncoder']
 from torch import nn
 from torch.nn import functional as F
 from .biggan import ConditionalBatchNorm, init_weights
+from .gradients import Conv2d, halve
 
 # %% ../nbs/03_encoder.ipynb #9b9743d4
 class EncoderBlock(nn.Module):
@@ -20,17 +21,17 @@ class EncoderBlock(nn.Module):
                  dropout=0.2):  # probability, at the end of the block
         super().__init__()
         self.down = down
-        self.conv_sc = nn.Conv2d(n_in, n_out, 1)
-        self.conv1, self.conv2 = nn.Conv2d(n_in, n_out, 3, padding=1), nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.conv_sc = Conv2d(n_in, n_out, 1)
+        self.conv1, self.conv2 = Conv2d(n_in, n_out, 3, padding=1), Conv2d(n_out, n_out, 3, padding=1)
         self.bn1 = ConditionalBatchNorm(n_in, n_condition, eps=1e-5)
         self.bn2 = ConditionalBatchNorm(n_out, n_condition, eps=1e-5)
         self.dropout = nn.Dropout(dropout)
 
-    def pool(self, x): return F.avg_pool2d(x, 2) if self.down else x
+    def pool(self, x): return halve(x) if self.down else x
 
     def forward(self, x, a):
-        h = self.conv1(self.pool(F.relu(self.bn1(x, a))))
-        h = self.conv2(F.relu(self.bn2(h, a)))
+        h = self.conv1(self.pool(self.bn1.then_relu(x, a)))
+        h = self.conv2(self.bn2.then_relu(h, a))
         return self.dropout(h + self.conv_sc(self.pool(x)))
 
 # %% ../nbs/03_encoder.ipynb #022f348b

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'OFFLINE', 'WEIGHT_URLS', 'FRECHET_BACKENDS', 'PERCEPTUAL_BACKENDS', 'check_rgb', 'check_pair', 'resize_rgb',
-           'Frozen', 'check_precision', 'FrozenConvolution', 'FrozenConv2d', 'folded', 'fold_norms', 'precise',
-           'EfficientNetLite0', 'restrict', 'PerceptualDistance', 'weights_file', 'Backend', 'Inception',
-           'LPIPSDistance', 'load_backend', 'perceptual_distance']
+           'Frozen', 'FrozenConv2d', 'folded', 'fold_norms', 'EfficientNetLite0', 'restrict', 'PerceptualDistance',
+           'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend', 'perceptual_distance']
 
 # %% ../nbs/01b_features.ipynb #3ca513d4
 import contextlib, io, warnings
@@ -22,6 +21,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .data import imagenet_wnids
+from .gradients import frozen_convolve
+from .precision import check_precision, precise
 
 # %% ../nbs/01b_features.ipynb #e9b3e454
 def check_rgb(
@@ -52,40 +53,14 @@ class Frozen(nn.Module):
     def train(self, mode=True): return super().train(False)
     def freeze(self): return self.requires_grad_(False).eval()
 
-def check_precision(precision: str) -> str:
-    "`precision` itself; a ValueError unless it is 'float32' or 'bfloat16'."
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f"precision is 'float32' or 'bfloat16', got {precision!r}.")
-    return precision
-
-class FrozenConvolution(torch.autograd.Function):
-    """A convolution whose weights never train, without padding, depthwise or of one group: its gradient is one more convolution, of the output's gradient
-    spread by the stride, with the kernel turned round. On a CPU torch's own gradient of a depthwise convolution takes longer."""
-    @staticmethod
-    def forward(ctx, x, weight, bias, stride, groups):
-        ctx.save_for_backward(weight)
-        ctx.size, ctx.stride, ctx.groups = x.shape[2:], stride, groups
-        return F.conv2d(x, weight, bias, stride, 0, 1, groups)
-
-    @staticmethod
-    def backward(ctx, d):
-        weight, s, (H, W) = ctx.saved_tensors[0].to(d.dtype), ctx.stride, ctx.size
-        weight = (weight if ctx.groups > 1 else weight.transpose(0, 1)).flip(2, 3)
-        edge = weight.shape[2] - 1
-        if s == 1: return F.conv2d(d, weight, None, 1, edge, 1, ctx.groups), None, None, None, None
-        spread = d.new_zeros(*d.shape[:2], H + edge, W + edge).contiguous(memory_format=torch.channels_last)
-        spread[:, :, edge:edge + s * d.shape[2]:s, edge:edge + s * d.shape[3]:s] = d
-        return F.conv2d(spread, weight, None, 1, 0, 1, ctx.groups), None, None, None, None
-
 class FrozenConv2d(nn.Conv2d):
     "A convolution with TensorFlow's padding \"same\" by the input's size, and the quick gradient on a CPU."
     def forward(self, x):
         s, k = self.stride[0], self.kernel_size[0]
         missing = [max((-(-n // s) - 1) * s + k - n, 0) for n in x.shape[2:]]
         pad = [p for n in reversed(missing) for p in (n // 2, n - n // 2)]
-        if x.device.type == "cpu" and x.requires_grad: return FrozenConvolution.apply(F.pad(x, pad) if any(pad) else x, self.weight, self.bias, s, self.groups)
-        if len(set(pad)) == 1: return F.conv2d(x, self.weight, self.bias, s, pad[0], 1, self.groups)
-        return F.conv2d(F.pad(x, pad), self.weight, self.bias, s, 0, 1, self.groups)
+        if len(set(pad)) > 1: x, pad = F.pad(x, pad), [0]
+        return frozen_convolve(x, self.weight, self.bias, s, pad[0], self.groups)
 
 def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> FrozenConv2d:
     "One convolution in place of a convolution of the package and the batch norm after it, with the same padding."
@@ -104,17 +79,6 @@ def fold_norms(net: EfficientNet) -> EfficientNet:
         setattr(part, norm, nn.Identity())
         part._swish.inplace = True
     return net
-
-@contextlib.contextmanager
-def precise(
-    precision: str, # "float32" or "bfloat16"
-    device: str, # device type, "cpu" or "cuda"
-):
-    "Run a network at `precision`; float32 convolutions are not shortened to TF32, as NVIDIA GPUs do by default."
-    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-    try:
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"): yield
-    finally: torch.backends.cudnn.allow_tf32 = before
 
 class EfficientNetLite0(Frozen):
     "EfficientNet-Lite0 with ImageNet weights: Fréchet features, class probabilities, feature maps; `x` is RGB (B, 3, H, W) in [0, 1]."
