@@ -364,6 +364,7 @@ def train_command(
     accumulate: Annotated[int, typer.Option(help="Parts in which a process works through its share of a batch, to need less memory.", min=1)] = 1,
     shared_statistics: Annotated[bool, typer.Option("--shared-statistics", help="Batch norm over the batches of all processes.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    eager: Annotated[bool, typer.Option("--eager", help="Launch each operation of a step from Python, instead of recording the step as a graph on a GPU.")] = False,
     filter_list: Annotated[Path | None, typer.Option(help="A list made by the command filter; made anew when left out.", metavar="FILE", show_default=False)] = None,
     workers: Annotated[int, typer.Option(help="Processes that decode images.", min=0)] = 2,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; a GPU where there is one when left out.", show_default=False)] = None,
@@ -373,7 +374,7 @@ def train_command(
     from biggan_colorize.train import run
     with expected_errors():
         run(preset, data, out, parse_settings(settings), device=device, save_every=save_every, keep=keep, sample_every=sample_every, snapshot_every=snapshot_every,
-            minutes=minutes, accumulate=accumulate, shared_statistics=shared_statistics, compile=compile, filter_list=filter_list, workers=workers, tensorboard=tensorboard)
+            minutes=minutes, accumulate=accumulate, shared_statistics=shared_statistics, compile=compile, graph=not eager, filter_list=filter_list, workers=workers, tensorboard=tensorboard)
     if os.environ.get("RANK", "0") == "0": typer.echo(f"Checkpoints, log and weights are in {out}")
 
 # %% ../nbs/12_cli.ipynb #38976b57

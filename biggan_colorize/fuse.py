@@ -7,13 +7,14 @@ __all__ = ['plain_conv', 'ScaleShiftReLU', 'Winograd', 'wide', 'quick_conv', 'qu
            'FusedEncoderBlock', 'FusedAttention', 'fuse']
 
 # %% ../nbs/04c_fuse.ipynb #fuse003
-import copy
+import copy, warnings
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from .biggan import ConditionalBatchNorm, OutputNorm, SelfAttention, SNConv2d, SpectralNorm, UpBlock, widened
 from .colorizer import Colorizer
 from .encoder import Encoder, EncoderBlock
+from .precision import device_name, has_bfloat16
 
 # %% ../nbs/04c_fuse.ipynb #fuse006
 @torch.no_grad()
@@ -155,12 +156,15 @@ class FusedAttention(SelfAttention):
 # %% ../nbs/04c_fuse.ipynb #fuse015
 def fuse(
     model: Colorizer,
-    dtype=torch.float32,  # or torch.bfloat16, faster where the processor has it; not exact
+    dtype=torch.float32,  # or torch.bfloat16, faster where the hardware computes in it, and not exact; where it does not, float32 with a warning
     compile: bool = False # with torch.compile: the first image takes a minute, and a C++ compiler has to be there
 ):
     """The inference form of a colorizer, for the device that it is on: a `Colorizer` with the same interface, in eval mode, that cannot be trained or saved;
     ValueError for one that is fused already."""
     if any(isinstance(m, FusedEncoderBlock) for m in model.modules()): raise ValueError("This colorizer is fused already.")
+    if dtype == torch.bfloat16 and not has_bfloat16(device := next(model.parameters()).device):
+        warnings.warn(f"{device_name(device)} only emulates bfloat16, many times as slowly as float32: the inference form computes in float32.")
+        dtype = torch.float32
     new = copy.deepcopy(model).eval().requires_grad_(False)
     G, E = new.G, new.E if isinstance(new.E, Encoder) else new.E.trunk
     E.blocks = nn.ModuleList(FusedEncoderBlock(b) for b in E.blocks)

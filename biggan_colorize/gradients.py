@@ -96,7 +96,7 @@ class NormReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d):
         x, y, gain, mean, rstd = ctx.saved_tensors
-        d = torch.where(y > 0, d, 0)
+        d = torch.ops.aten.threshold_backward(d, y, 0)  # torch's own gradient of ReLU: 0 where y is 0
         gain, mean, rstd = gain.float(), mean[:, None, None], rstd[:, None, None]
         d_bias = d.sum((2, 3), keepdim=True, dtype=torch.float32)
         d_gain = rstd * ((d * x).sum((2, 3), keepdim=True, dtype=torch.float32) - mean * d_bias)

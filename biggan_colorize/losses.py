@@ -48,6 +48,7 @@ class VGGFeatureDistance(Frozen):
         if weights is not None: self.features.load_state_dict(self.read_weights())
         for m in self.features:
             if isinstance(m, nn.ReLU): m.inplace = False
+        for name, v in (("mean", self.MEAN), ("std", self.STD)): self.register_buffer(name, torch.tensor(v).view(3, 1, 1), persistent=False)
         self.freeze()
 
     def read_weights(self):
@@ -59,7 +60,7 @@ class VGGFeatureDistance(Frozen):
 
     def taps(self, x):
         "The feature maps of `LAYERS`: short side to 256, central 224×224, ImageNet-normalized."
-        h = TF.normalize(TF.center_crop(TF.resize(x, 256), 224), self.MEAN, self.STD)
+        h = (TF.center_crop(TF.resize(x, 256), 224) - self.mean) / self.std
         out = []
         for i, layer in enumerate(self.features):
             h = layer(h)

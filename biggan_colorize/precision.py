@@ -46,13 +46,13 @@ def choose_precision(
 
 @contextlib.contextmanager
 def precise(
-    precision: str, # "float32" or "bfloat16"
+    precision: str, # "float32", "bfloat16" or "auto"
     device: str     # device type, "cpu" or "cuda"
 ):
     "Runs networks at `precision`; float32 convolutions are not shortened to TF32, as NVIDIA GPUs do by default."
     before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
     try:
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"): yield
+        with torch.autocast(device, torch.bfloat16, enabled=choose_precision(precision, device) == "bfloat16"): yield
     finally: torch.backends.cudnn.allow_tf32 = before
 
 # %% ../nbs/00b_precision.ipynb #bb7cf294

@@ -9,6 +9,7 @@ __all__ = ['MINI', 'NANO', 'PRESETS', 'Preset', 'get_preset', 'change', 'differi
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from .colorizer import ColorizerConfig
 from .losses import LossWeights
+from .precision import check_precision
 
 # %% ../nbs/05b_presets.ipynb #960aa1cc
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ class Preset:
     start: str = "published"      # of a prior's G: "published", as BigGAN's code; "spread", see `train.spread_start`
     projected: int = 0            # side at which a prior's discriminators on a frozen network's features see the images, see `projected`; 0 for D alone
     guidance: float = 0.          # weight of log p(y | x_hat) by that network in what such a prior's G raises
-    bf16: bool = True             # the networks compute in bfloat16, the losses and the weights in float32
+    precision: str = "auto"       # what the networks compute in: "auto" (bfloat16 as the hardware allows), "bfloat16" or "float32"; losses and weights are float32
     seed: int = 0
 
     def __post_init__(self):
+        check_precision(self.precision, auto=True)
         if self.stage not in ("joint", "prior"): raise ValueError(f'stage is "joint" or "prior", not {self.stage!r}.')
         if self.start not in ("published", "spread"): raise ValueError(f'start is "published" or "spread", not {self.start!r}.')
         if self.guidance and not self.projected: raise ValueError("guidance comes from the network behind the projected discriminators: set projected, too.")
@@ -67,9 +69,9 @@ PRESETS = {p.name: p for p in (
     Preset(name="mini", prior="mini-prior", dataset="tiny-imagenet", model=MINI, discriminator_ch=16, loss=LossWeights(adversarial=0.1),
            perceptual="efficientnet-lite0", batch=32, epochs=0.5, lr=1e-3, lr_d=4e-4, lr_decay=0.5, adam_eps=1e-6, luma_in_loss=True),
     Preset(name="nano-prior", stage="prior", prior="", dataset="photos", model=NANO, discriminator_ch=2, batch=8, epochs=2, lr=1e-3, lr_d=1e-3, lr_decay=1.,
-           adam_eps=1e-6, min_colorfulness=0., augment="color,translation,cutout", bf16=False),
+           adam_eps=1e-6, min_colorfulness=0., augment="color,translation,cutout", precision="float32"),
     Preset(name="nano", prior="", dataset="photos", model=NANO, discriminator_ch=2, loss=LossWeights(perceptual=0.), batch=8, epochs=2, lr=1e-3, lr_d=1e-3,
-           adam_eps=1e-6, min_colorfulness=0., bf16=False))}
+           adam_eps=1e-6, min_colorfulness=0., precision="float32"))}
 
 # %% ../nbs/05b_presets.ipynb #052c5bed
 def get_preset(

@@ -10,7 +10,7 @@ from biggan_colorize.colorizer import WEIGHTS
 from biggan_colorize.data import load_arrays, photo_patches
 from biggan_colorize.runs import read_log
 
-ON_PHOTOS = {"dataset": "photos", "model.n_classes": 1, "min_colorfulness": 0., "batch": 4, "bf16": False}
+ON_PHOTOS = {"dataset": "photos", "model.n_classes": 1, "min_colorfulness": 0., "batch": 4, "precision": "float32"}
 
 def train(name, out, **options):
     torch.manual_seed(17)  # the weights do not depend on what ran before

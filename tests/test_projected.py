@@ -104,5 +104,5 @@ def test_guidance_raises_the_named_class():
     features = trainers[0.1].D.features
     log_p = features.log_p(features.taps(v)[-1], y)
     torch.testing.assert_close(rows[0.1][:, 8], 0.1 * log_p[:, None].expand(-1, 4))
-    def losses(t): return t.loss_D(t.parts(x, y)[0])["D"].item()
+    def losses(t): return t.loss_D(t.parts(**t.draw(x, y))[0])["D"].item()
     assert losses(trainers[0.]) == losses(trainers[0.1])

@@ -172,7 +172,7 @@ class MiniTrainer(Trainer):
         model.classes = self.classes
         return model, load_prior(p.prior)[1] if p.prior else Discriminator(replace(p.model.biggan, ch=p.discriminator_ch))
 
-    def prepare(self, source, dataset):
+    def look_at(self, source, dataset):
         "Looks at the training images (x uint8 (N,3,S,S), y (N,), skipped) before the first step → what the steps are given."
         return source
 
@@ -213,7 +213,7 @@ def train_mini(
         if images: p = replace(p, epochs=images / (per_epoch * p.batch))
         p = replace(p, discriminator_from=p.discriminator_from * int(p.epochs * per_epoch) * p.batch // BUDGET)
         trainer = mini_method(name)[2](p, dataset.classes, process)
-        source = trainer.prepare(load_arrays(dataset.skip_errors()), dataset)
+        source = trainer.look_at(load_arrays(dataset.skip_errors()), dataset)
         resume(trainer, out)
         loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, 0, minutes, workers)
         if loop.run() and process.main: trainer.write_weights(out / "model.safetensors", **loop.about(dataset.name))

@@ -134,7 +134,7 @@ class MiniInstColor(MiniBaseline):
 class InstColorTrainer(MiniTrainer):
     without = 0.25  # share of the pictures that are coloured as a whole, so that this is learned too
 
-    def prepare(self, source, dataset):
+    def look_at(self, source, dataset):
         "Puts the box of each image behind its class: y (N,5)."
         return source[0], boxed_labels(source[1], dataset), *source[2:]
 
