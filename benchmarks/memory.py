@@ -10,6 +10,7 @@ from common import median_seconds, write_table
 from biggan_colorize.baselines.mini import load_mini
 from biggan_colorize.color import to_gray
 from biggan_colorize.data import photo_patches
+from biggan_colorize.precision import device_name
 from biggan_colorize.presets import get_preset
 from biggan_colorize.runs import keep_memory
 from biggan_colorize.train import JointTrainer
@@ -18,7 +19,7 @@ def work(what):
     "The function to be timed, and how many images it works on."
     patches = photo_patches(100, 64)
     x, y = torch.stack([patches[i][0] for i in range(100)]), torch.arange(100)
-    if what == "training step, bfloat16":
+    if what == "training step":
         t = JointTrainer(get_preset("mini"))
         return lambda: t.step(x[:32], y[:32]), 32
     model = load_mini("tovivid")
@@ -35,10 +36,10 @@ def measure(what, keep):
 def main():
     if sys.argv[1:]: return print(json.dumps(measure(sys.argv[1], sys.argv[2] == "True")))
     rows = [json.loads(subprocess.run([sys.executable, __file__, what, str(keep)], capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-            for what in ("training step, bfloat16", "colorizing with ToVivid") for keep in (False, True)]
+            for what in ("training step", "colorizing with ToVivid") for keep in (False, True)]
     cells = [["work", "freed memory", "images/s", "times as fast", "pages cleared in one go", "peak memory (GiB)"]]
     cells += [[r["what"], "kept" if r["keep"] else "as glibc does", f"{r['images_per_second']:.0f}", f"{r['images_per_second']/rows[k - k % 2]['images_per_second']:.2f}",
                f"{r['pages']:,}", f"{r['gib']:.1f}"] for k, r in enumerate(rows)]
-    write_table("memory", cells, f"The mini models, 64 pixels. Medians of 10 repetitions on the CPU, {torch.get_num_threads()} threads.", rows=rows)
+    write_table("memory", cells, f"The mini models, 64 pixels. Medians of 10 repetitions on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from biggan_colorize.biggan import widened
 from biggan_colorize.fuse import Winograd
+from biggan_colorize.precision import device_name
 
 def pair(C, size, doubled, dtype):
     "The direct form and Winograd's of one convolution of C channels, and a map of C×size×size."
@@ -38,6 +39,6 @@ def main(repetitions=15):
     cells += [["behind nearest upsampling" if r["doubled"] else "plain", str(r["channels"]), f"{r['size']}×{r['size']}",
                *(t for dtype in ("float32", "bfloat16") for a, b in [r[dtype]] for t in (f"{1e3*a:.1f}", f"{1e3*b:.1f}", f"{a/b:.2f}"))] for r in rows]
     write_table("winograd", cells, f"One image; as many channels out as in; direct: torch's convolution, behind upsampling the 4×4 transposed one of stride 2. Medians of {repetitions} repetitions "
-                f"in turns on the CPU, {torch.get_num_threads()} threads.", rows=rows)
+                f"in turns on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()
