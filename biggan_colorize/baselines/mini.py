@@ -21,8 +21,8 @@ from .cic import conv_block, up_conv
 from .common import multiply_adds, parameters
 from ..biggan import Discriminator, load_strict
 from ..color import gray_lightness, lab_to_rgb, rgb_to_lab, to_gray
-from ..colorizer import WEIGHTS, Colorizer, as_classes
-from ..data import load_arrays, pil_to_tensor, replacing, tensor_to_pil, to_rgb
+from ..colorizer import WEIGHTS, Colorizer, as_classes, find_label
+from ..data import as_image, check_seed, load_arrays, pil_to_tensor, replacing, tensor_to_pil, to_rgb
 from ..losses import LossWeights
 from ..presets import MINI, PRESETS, change
 from ..runs import processes, read_log
@@ -105,13 +105,13 @@ class MiniBaseline(nn.Module):
 
     @torch.no_grad()
     def colorize(self,
-        image: Image.Image,   # any size; of its colours only L is looked at
-        label=None, seed=0    # as above
+        image,                # as `Colorizer.colorize` takes it; of its colours only L is looked at
+        label=None, seed=0    # as `Colorizer.colorize` takes them
     ):
         "PIL RGB of the same size: squashed to 64×64, coloured, ab enlarged, L kept."
-        x_gray = to_gray(pil_to_tensor(to_rgb(image))[None], self.cfg.gray)
+        x_gray, seed = to_gray(pil_to_tensor(to_rgb(as_image(image)))[None], self.cfg.gray), check_seed(seed)
         small = F.interpolate(x_gray, (self.resolution,) * 2, mode="bilinear", antialias=True)
-        ab = F.interpolate(rgb_to_lab(self.colorize_batch(small, label, seed))[:, 1:], x_gray.shape[-2:], mode="bicubic", antialias=True)
+        ab = F.interpolate(rgb_to_lab(self.colorize_batch(small, find_label(label, self.classes), seed))[:, 1:], x_gray.shape[-2:], mode="bicubic", antialias=True)
         return tensor_to_pil(lab_to_rgb(torch.cat([gray_lightness(x_gray, self.cfg.lightness), ab], 1), self.cfg.gamut)[0])
 
     def save(self,
