@@ -275,8 +275,9 @@ def save(
     def small(k, v): return v.half() if half and not k.rsplit(".", 1)[-1].startswith("stored") else v
     state = {k: small(k, v.detach().cpu()).contiguous() for k, v in self.state_dict().items()}
     about = {"config": asdict(self.cfg), "classes": self.classes} | self.info | info
-    with replacing(path) as part: save_file(state, part)
-    with replacing(path.with_suffix(".json")) as part: part.write_text(json.dumps(about, indent=1))
+    with replacing(path) as part, replacing(path.with_suffix(".json")) as json_part:  # both appear at the end
+        save_file(state, part)
+        json_part.write_text(json.dumps(about, indent=1))
 
 Colorizer.save = save
 

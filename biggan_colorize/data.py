@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ALPHA_MODES', 'ORIENTATION', 'PHOTOS', 'TINY_URL', 'TINY_MD5', 'DATASETS', 'COLUMNS', 'AT_EIGHTH', 'AS_TEXT',
            'QUICK_MARGIN', 'fit_name', 'replacing', 'ImageError', 'conversion_notes', 'to_rgb', 'read_heic',
-           'exif_orientation', 'turn_upright', 'no_image_at', 'open_upright', 'load_image', 'array_to_pil', 'as_image',
-           'check_seed', 'pil_to_tensor', 'tensor_to_pil', 'resize_center_crop', 'imagenet_wnids', 'read_words',
-           'class_name', 'find_class', 'class_weights', 'ImageDataset', 'load_arrays', 'loader', 'ahead', 'photo',
-           'PhotoPatches', 'photo_patches', 'image_suffixes', 'cache_folder', 'data_root', 'find_images', 'list_images',
-           'download_tiny_imagenet', 'unpack_tiny_imagenet', 'find_dataset', 'read_filter_list', 'filter_summary',
-           'filter_colorful', 'load_eighth']
+           'exif_orientation', 'turn_upright', 'is_address', 'no_image_at', 'open_upright', 'load_image',
+           'array_to_pil', 'as_image', 'check_seed', 'pil_to_tensor', 'tensor_to_pil', 'resize_center_crop',
+           'imagenet_wnids', 'read_words', 'class_name', 'find_class', 'class_weights', 'ImageDataset', 'load_arrays',
+           'loader', 'ahead', 'photo', 'PhotoPatches', 'photo_patches', 'image_suffixes', 'cache_folder', 'data_root',
+           'find_images', 'list_images', 'download_tiny_imagenet', 'unpack_tiny_imagenet', 'find_dataset',
+           'read_filter_list', 'filter_summary', 'filter_colorful', 'load_eighth']
 
 # %% ../nbs/01_data.ipynb #5d473519
 import copy, csv, difflib, functools, hashlib, importlib.util, json, multiprocessing, operator, os, re, runpy, signal, sys, tempfile, threading, warnings, zipfile, zlib
@@ -154,9 +154,13 @@ def _why(source, error):
         return f"has too many pixels to be opened safely (the limit is {2 * Image.MAX_IMAGE_PIXELS:,})"
     return f"is damaged or of an unsupported kind ({' '.join(str(error).split()) or type(error).__name__})"
 
+def is_address(source):
+    "Whether a text or path is an address such as https://…, and no file."
+    return re.match(r"[a-z][a-z0-9+.-]+:/", str(source), re.IGNORECASE) is not None and not os.path.exists(source)
+
 def no_image_at(source):
-    "The error for a path where there is nothing, and for an address on the web."
-    if re.match(r"[a-z][a-z0-9+.-]+:/", str(source), re.IGNORECASE):
+    "The error for a path where there is nothing, and for an address."
+    if is_address(source):
         return FileNotFoundError(f"{source} is an address, and photographs are read from files: download it and name the file.")
     return FileNotFoundError(f"There is no image at {source}.")
 

@@ -122,8 +122,10 @@ class MiniBaseline(nn.Module):
         "Writes the weights, the classes and `info`; neither file is ever left half-written."
         path, trained = Path(path), dict(self.named_parameters())
         state = {k: (v.half() if half and k in trained else v).detach().cpu().contiguous() for k, v in self.state_dict().items() if k.split(".")[0] not in self.frozen}
-        with replacing(path) as part: save_file(state, part)
-        with replacing(path.with_suffix(".json")) as part: part.write_text(json.dumps({"method": self.name, "classes": self.classes} | self.info | info, indent=1))
+        about = {"method": self.name, "classes": self.classes} | self.info | info
+        with replacing(path) as part, replacing(path.with_suffix(".json")) as json_part:  # both appear at the end
+            save_file(state, part)
+            json_part.write_text(json.dumps(about, indent=1))
 
 # %% ../../nbs/09g_mini.ipynb #cea159aa
 class ColorNet(nn.Module):
