@@ -245,7 +245,7 @@ def save_sheet(reports: list[Report], path: Path, overwrite: bool = False) -> st
         for p in report.pictures:
             with Image.open(p["path"]) as img: img.thumbnail((320, 320)); cells.append(Cell(img.copy(), f"{p['class']}, seed {p['seed']}"))
         gray = tensor_to_pil(to_gray(pil_to_tensor(cells[0].image)[None])[0])
-        blocks.append([Cell(gray, os.fsencode(os.path.basename(report.photo)).decode("utf-8", "replace")), *cells])
+        blocks.append([Cell(gray, os.path.basename(report.photo)), *cells])
     save_png(contact_sheet(blocks), path, {"sheet": len(blocks)})
     return f"Contact sheet of {len(blocks)} photographs: {path}" + (f" (the first {MOST_ON_SHEET} of {len(done)})" if len(done) > MOST_ON_SHEET else "")
 
@@ -520,7 +520,8 @@ Parameters of the notebook, set with -p KEY=VALUE:
   backend               network of the distances: efficientnet-lite0 or inception
   precision             of its features: float32 or bfloat16
   perceptual            efficientnet-lite0, lpips-vgg, lpips-alex, lpips-squeeze or None
-  folder_resize         True resizes the images of a folder row
+  folder_resize         True resizes the images of a folder row, in proportion
+  folder_geometry       what sizes do not tell of it: crop, squash, unturned
   save_images           True writes every input and output of ours as PNG
   seed                  image i is coloured with seed 1,000,000·seed + i
   batch                 images at a time
@@ -533,7 +534,7 @@ def evaluate_command(
     dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="photos|tiny-imagenet|imagenet|folder")] = "photos",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the notebook that was run.", metavar="DIR")] = Path("runs/evaluate"),
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
-    n_images: Annotated[int, typer.Option("-n", "--n-images", help="Number of images; 0 for all.", min=0)] = 256,
+    n_images: Annotated[int | None, typer.Option("-n", "--n-images", help="Number of images, all where there are fewer; 0 for all, the notebook's own number when left out.", min=0, show_default=False)] = None,
     methods: Annotated[str, typer.Option(help="The rows of the table, see below.", metavar="ROW,ROW,...")] = "gray,ours",
     model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
     settings: Annotated[list[str], typer.Option("-p", "--set", help="Another parameter of the notebook, see below; repeatable.", metavar="KEY=VALUE")] = [],
@@ -542,10 +543,13 @@ def evaluate_command(
     import papermill
     from biggan_colorize.data import list_images, replacing
     if dataset == "folder" and data: list_images(data)  # its notes would be in the notebook alone
-    values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(writable_folder(out).resolve()))
-    error = None
+    values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(out.resolve()))
+    more, error = parse_settings(settings), None
+    if both := [k for k in values if k in more]: raise ValueError(f"{both[0]} has an option of its own: leave -p {both[0]}=… out (see --help).")
+    writable_folder(out)
+    given = {k: v for k, v in (values | more).items() if v is not None}
     with on_interrupt(lambda: f"No table was written to {out}: run the same again."), replacing(out/"eval.ipynb") as part:
-        try: papermill.execute_notebook(find_notebook("eval.ipynb"), part, values | parse_settings(settings))
+        try: papermill.execute_notebook(find_notebook("eval.ipynb"), part, given, extra_arguments=["--log-level=CRITICAL"])  # of the kernel
         except papermill.PapermillExecutionError as e: error = e.evalue
     if error: raise ValueError(f"{error} ({out/'eval.ipynb'} shows where)")
     print((out/"table1.md").read_text(encoding="utf-8"))

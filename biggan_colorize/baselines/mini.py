@@ -315,8 +315,8 @@ def main(
     device: str = typer.Option(None, help="cuda or cpu; a GPU where there is one when left out."),
 ):
     "Trains a mini baseline; run again to go on where it stopped."
-    from biggan_colorize.cli import expected_errors, parse_settings
-    with expected_errors():
+    from biggan_colorize.cli import expected_errors, on_interrupt, parse_settings, trained_so_far
+    with expected_errors(), on_interrupt(lambda: trained_so_far(out or Path(f"runs/baselines/{name}"))):
         train_mini(name, data, out, images, parse_settings(set_), device, sample_every=sample_every, minutes=minutes, filter_list=filter_list)
 
 # %% ../../nbs/09g_mini.ipynb #1b0ef879
