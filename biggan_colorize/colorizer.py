@@ -132,7 +132,7 @@ def as_classes(
 
 
 def find_label(
-    label,    # index, English name, WordNet id, {name or id: weight}, or what `as_classes` takes
+    label,    # index, English name, WordNet id, {name or id: weight} of sum 1, or what `as_classes` takes
     classes,  # WordNet ids of the model; empty where its classes have no names
 ):
     "A class as a person names it → what `as_classes` takes; ValueError with close names when there is none."

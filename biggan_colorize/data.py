@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALPHA_MODES', 'ORIENTATION', 'PHOTOS', 'IMAGE_SUFFIXES', 'TINY_URL', 'TINY_MD5', 'DATASETS', 'COLUMNS', 'AT_EIGHTH',
            'AS_TEXT', 'QUICK_MARGIN', 'fit_name', 'replacing', 'ImageError', 'conversion_notes', 'to_rgb', 'read_heic',
-           'exif_orientation', 'turn_upright', 'is_address', 'no_image_at', 'open_upright', 'load_image',
+           'exif_orientation', 'load_upright', 'is_address', 'no_image_at', 'open_upright', 'load_image',
            'array_to_pil', 'as_image', 'check_seed', 'pil_to_tensor', 'tensor_to_pil', 'resize_center_crop',
            'imagenet_wnids', 'read_words', 'class_name', 'find_class', 'class_weights', 'ImageDataset', 'load_arrays',
            'loader', 'ahead', 'photo', 'PhotoPatches', 'photo_patches', 'image_suffixes', 'cache_folder', 'data_root',
@@ -127,11 +127,13 @@ def exif_orientation(img):
     except Exception: return 1  # damaged EXIF data are no reason to refuse a photograph
     return found if found in range(1, 9) else 1
 
-def turn_upright(img):
-    "Turns a PIL image upright in place by its EXIF orientation, and its resolution with it."
-    how = exif_orientation(img)
-    if how >= 5 and "dpi" in img.info: img.info["dpi"] = img.info["dpi"][::-1]
-    if how > 1: ImageOps.exif_transpose(img, in_place=True)
+def load_upright(img):
+    "Decodes an opened PIL image and turns it upright by its EXIF orientation, and its resolution with it."
+    stored = exif_orientation(img)
+    img.load()                      # turns a TIFF file by itself
+    left = exif_orientation(img)
+    if max(stored, left) >= 5 and "dpi" in img.info: img.info["dpi"] = img.info["dpi"][::-1]
+    if left > 1: ImageOps.exif_transpose(img, in_place=True)
 
 def _head(source):
     "The first bytes of a path or a file object."
@@ -172,8 +174,7 @@ def open_upright(
     read_heic()
     try:
         with Image.open(source) as img:
-            img.load()
-            turn_upright(img)
+            load_upright(img)
             yield img
     except FileNotFoundError: raise no_image_at(source) from None
     except Exception as e: raise ImageError(f"{_name_of(source)} {_why(source, e)}.") from e
@@ -196,7 +197,7 @@ def array_to_pil(
     if a.dtype == np.uint8: return Image.fromarray(a)
     if not np.issubdtype(a.dtype, np.floating): raise ValueError(f"Expected an array of uint8, or of floats in [0, 1], got {a.dtype}.")
     if np.isnan(a).any(): raise ValueError("The picture holds values that are no numbers (NaN).")
-    if a.min() < 0 or a.max() > 1: raise ValueError(f"Expected floats in [0, 1], got {a.min():.3g} to {a.max():.3g}: divide by the value of white, such as 255.")
+    if a.min() < 0 or a.max() > 1: raise ValueError(f"Expected floats in [0, 1], got {a.min():.3g} to {a.max():.3g}; 8-bit values are divided by 255 first.")
     return Image.fromarray((a.astype(np.float64) * 255).round().astype(np.uint8))
 
 def as_image(
