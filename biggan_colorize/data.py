@@ -495,7 +495,9 @@ def _decodes(kind):
     "Whether PIL can decode a format on this machine; some it only recognizes, and leaves the decoding to others."
     if kind == "MPEG": return False
     if kind == "EPS": return EpsImagePlugin.has_ghostscript()
-    return getattr(sys.modules[Image.OPEN[kind][0].__module__], "_handler", True) is not None
+    opener = Image.OPEN[kind][0]
+    handler = getattr(sys.modules[opener.__module__], "_handler", True)  # None where nothing is registered; in the class since Pillow 13
+    return getattr(opener, "_handler", handler) is not None
 
 def image_suffixes():
     "The suffixes, in small letters, of every format that PIL decodes on this machine; .heic among them where pillow-heif is installed."
