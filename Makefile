@@ -4,10 +4,13 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 README_DIR ?= .
 .DEFAULT_GOAL := help
-.PHONY: help table1 figures benchmarks test readme clean
+.PHONY: help install table1 figures benchmarks test readme clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 18
+
+install: .venv/installed  ## set up once what it takes to colour photographs, without the tools for development
+	@echo "Installed. Colour a photograph with:  $(BIN)/biggan-colorize colorize PHOTO -o DIR"
 
 table1: .venv/installed  ## set up once, then measure Table 1 on photographs and print it (runs/table1)
 	@mkdir -p runs/table1

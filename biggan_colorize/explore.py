@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from .color import COLORFULNESS_THRESHOLD, colorfulness, lab_to_rgb, put_back_lightness, rgb_to_lab, x_hat_to_rgb
-from .colorizer import as_classes, draw_z, lay_on, photo_gray, working_size
-from .data import PHOTOS, photo, pil_to_tensor, tensor_to_pil
+from .colorizer import as_classes, draw_z, lay_on, photo_gray, shows_nothing, working_size
+from .data import PHOTOS, as_image, no_image_at, photo, pil_to_tensor, tensor_to_pil, to_rgb
 from .photographs import (Cell, Settings, choose_class, class_probabilities, contact_sheet, load_classifier, load_model, open_photo, save_result,
                                          short_name)
 
@@ -30,10 +30,14 @@ def member(feature_resolution):
     return f"mini-{r or 'z'}"
 
 
-def reduce(img: Image.Image, side: int = 256):
-    "A photograph with its short side at most `side`, and its long side at most four times as long."
+def reduce(
+    img,            # PIL image, array or path, see `data.as_image`
+    side: int = 256
+):
+    "A photograph (PIL RGB, upright) with its short side at most `side`, and its long side at most four times as long."
+    img = to_rgb(as_image(img))
     scale = min(1, side / min(img.size), 4 * side / max(img.size))
-    return img.convert("RGB") if scale == 1 else img.convert("RGB").resize([max(1, round(s * scale)) for s in img.size], Image.Resampling.LANCZOS, reducing_gap=3)
+    return img if scale == 1 else img.resize([max(1, round(s * scale)) for s in img.size], Image.Resampling.LANCZOS, reducing_gap=3)
 
 
 def has_color(img: Image.Image):
@@ -72,7 +76,7 @@ def measure(rgb: Tensor, reference: Tensor | None):
 # %% ../nbs/11_explore.ipynb #8698a295
 @torch.no_grad()
 def explore(
-    image: Image.Image,          # any size
+    image,                       # PIL image, array or path, any size
     feature_resolution=16,       # z (or 0), 4, 8, 16, 32
     label="guess",               # see `choose_class`
     seed: int = 0,
@@ -96,7 +100,7 @@ def explore(
     z = draw_z([seed], model.cfg.dim_z, model.cfg.z_std, truncation)
     raw = x_hat_to_rgb(model(small, as_classes(chosen.y, model.cfg.n_classes), z))
     rgb = put_back_lightness(raw, small, model.cfg.lightness, model.cfg.gamut)
-    result = lay_on(rgb, x_gray, model.cfg, upsampling)
+    result = tensor_to_pil(x_gray[0]).convert("RGB") if shows_nothing(image) else lay_on(rgb, x_gray, model.cfg, upsampling)
     original = F.interpolate(x, size, mode="bilinear", antialias=True).clamp(0, 1) if reference else None
     images = {"gray": tensor_to_pil(x_gray[0]), "result": result} | ({"original": image} if reference else {})
     images |= {"raw output": tensor_to_pil(raw[0].clamp(0, 1)), "ab plane": plane(pil_to_tensor(result)[None]),
@@ -107,7 +111,7 @@ def explore(
 # %% ../nbs/11_explore.ipynb #4b3e2b73
 @torch.no_grad()
 def explore_grid(
-    image: Image.Image,
+    image,                       # PIL image, array or path
     feature_resolution=16,
     labels=("guess", "guess-2", "guess-3", "mixed"), seeds=(0, 1, 2, 3),
     truncation: float = None, lightness: str = None, gamut: str = None, probabilities: Tensor = None
@@ -259,7 +263,7 @@ def in_the_page():
 
 
 class Explorer:
-    "The knobs over `explore`: show it as the last line of a cell. `image` is a path or PIL image to begin with; pictures are saved to `folder`."
+    "The knobs over `explore`: show it as the last line of a cell. `image` is a path, PIL image or array to begin with; pictures are saved to `folder`."
     def __init__(self, image=None, folder="explored"):
         import ipywidgets as W
         self.folder, self.kept, self.busy = Path(folder), None, True
@@ -311,8 +315,7 @@ class Explorer:
     def take(self, content: bytes, name: str):
         "Makes a file's bytes the present photograph."
         self.say(f"Reading {name} …")
-        try: found = open_photo(content)
-        except ValueError as e: raise ValueError(str(e).replace("the image data given", name)) from None
+        found = open_photo(content, name)
         self.content, self.name, self.note, self.photo, self.kept = content, name, found.note, reduce(found.image), None
         self.size, self.before.value, self.sheet.value = found.image.size, "", ""
         self.probabilities = class_probabilities(self.photo, self.model.classes)
@@ -324,8 +327,8 @@ class Explorer:
     def model(self): return load_model(member(self.resolution.value))
 
     def open_image(self, image):
-        if not isinstance(image, Image.Image): self.path.value = str(image); return self.open_path()
-        buffer = io.BytesIO(); image.convert("RGB").save(buffer, "PNG")
+        if isinstance(image, (str, Path)): self.path.value = str(image); return self.open_path()
+        buffer = io.BytesIO(); to_rgb(as_image(image)).save(buffer, "PNG")
         self.sample.value = ""; self.take(buffer.getvalue(), "photo.png")
 
     def open_sample(self):
@@ -339,7 +342,7 @@ class Explorer:
 
     def open_path(self):
         path = Path(self.path.value).expanduser()
-        if not path.is_file(): raise FileNotFoundError(f"There is no file {path}.")
+        if not path.is_file(): raise no_image_at(self.path.value)
         self.take(path.read_bytes(), path.name); self.sample.value = ""
 
     # knobs

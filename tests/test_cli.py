@@ -1,7 +1,6 @@
 "The command in a process of its own: exit statuses, messages, files; with a tiny untrained model, and with `mini` where it is shipped."
 import json, os, sys, zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,16 +9,6 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 MINI = ROOT/"biggan_colorize"/"weights"/"mini.safetensors"
-CLASSES = ["n02123045", "n03272010", "n07753592"]  # tabby, electric guitar, banana
-
-@pytest.fixture(scope="session")
-def nano(tmp_path_factory):
-    "Weights of a model too small to paint well, but real."
-    from biggan_colorize.colorizer import Colorizer, ColorizerConfig
-    cfg = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=3, attention=16)
-    path = tmp_path_factory.mktemp("weights")/"nano.safetensors"
-    Colorizer(cfg, CLASSES).eval().save(path)
-    return path
 
 @pytest.fixture
 def album(tmp_path):
@@ -29,17 +18,6 @@ def album(tmp_path):
     exif = Image.Exif(); exif[0x0112] = 6
     Image.fromarray(skimage.data.coffee()).save(folder/"1931"/"cup.jpg", exif=exif)
     return folder
-
-@pytest.fixture
-def quick():
-    "Runs the command inside this process, which saves seconds."
-    from typer.testing import CliRunner
-    from biggan_colorize.cli import app
-    def quick(command, *args):
-        done = CliRunner().invoke(app, [str(a) for a in args])
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return SimpleNamespace(returncode=done.exit_code, stdout=done.stdout, stderr=done.stderr)
-    return quick
 
 def outputs(folder): return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
@@ -56,20 +34,20 @@ def test_help(run):
 def test_folder_at_full_size_upright_with_two_seeds(run, nano, album, tmp_path):
     out = tmp_path/"out"
     shown = plain(run("biggan-colorize", "colorize", album, "-o", out, "--model", nano, "--label", "banana", "--seeds", "0,1"), 0)
-    assert outputs(out) == ["1931/cup_banana_seed0.png", "1931/cup_banana_seed1.png", "cat_banana_seed0.png", "cat_banana_seed1.png"]
-    assert Image.open(out/"cat_banana_seed0.png").size == (451, 300)
-    assert Image.open(out/"1931/cup_banana_seed0.png").size == (400, 600)  # stored as 600×400
+    assert outputs(out) == ["1931/cup.jpg_banana_seed0.png", "1931/cup.jpg_banana_seed1.png", "cat.png_banana_seed0.png", "cat.png_banana_seed1.png"]
+    assert Image.open(out/"cat.png_banana_seed0.png").size == (451, 300)
+    assert Image.open(out/"1931/cup.jpg_banana_seed0.png").size == (400, 600)  # stored as 600×400
     assert "banana (n07753592)" in shown and shown.splitlines()[-1] != "" and "2 of 2 photographs" in shown
 
 def test_lightness_is_the_photographs_own(run, nano, album, tmp_path):
     plain(run("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path, "--model", nano, "--label", "0"), 0)
     from skimage.color import rgb2lab
-    gray, made = (rgb2lab(np.array(Image.open(p).convert("RGB"))) for p in (album/"cat.png", tmp_path/"cat_tabby_seed0.png"))
+    gray, made = (rgb2lab(np.array(Image.open(p).convert("RGB"))) for p in (album/"cat.png", tmp_path/"cat.png_tabby_seed0.png"))
     assert np.abs(gray[..., 0] - made[..., 0]).max() < 1.5
 
 def test_classifier_chooses_among_the_models_classes(run, nano, album, tmp_path):
     shown = plain(run("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", nano), 0)
-    assert "tabby (n02123045), probability" in shown and outputs(tmp_path/"out") == ["cat_tabby_seed0.png"]
+    assert "tabby (n02123045), probability" in shown and outputs(tmp_path/"out") == ["cat.png_tabby_seed0.png"]
 
 def test_a_bad_file_does_not_stop_the_others(run, nano, album, tmp_path):
     (album/"broken.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
@@ -79,13 +57,13 @@ def test_a_bad_file_does_not_stop_the_others(run, nano, album, tmp_path):
     done = run("biggan-colorize", "colorize", album, tmp_path/"missing.jpg", "-o", tmp_path/"out", "--model", nano, "--label", "tabby")
     plain(done, 1)
     for name in ("broken.jpg", "empty.png", "missing.jpg"): assert sum(name in line for line in done.stderr.splitlines()) == 1
-    assert {"cat_tabby_seed0.png", "1931/cup_tabby_seed0.png"} <= set(outputs(tmp_path/"out"))
+    assert {"cat.png_tabby_seed0.png", "1931/cup.jpg_tabby_seed0.png"} <= set(outputs(tmp_path/"out"))
     assert not [name for name in outputs(tmp_path/"out") if "broken" in name or "empty" in name or "." == Path(name).name[0]]
     assert "with a problem" in done.stdout.splitlines()[-1]
 
 def test_nothing_is_overwritten_unless_asked(run, nano, album, tmp_path):
     command = ["biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", nano, "--label", "tabby"]
-    target = tmp_path/"out"/"cat_tabby_seed0.png"
+    target = tmp_path/"out"/"cat.png_tabby_seed0.png"
     target.parent.mkdir(); target.write_bytes(b"mine")
     assert "already there" in plain(run(*command), 1) and target.read_bytes() == b"mine"
     plain(run(*command, "--overwrite"), 0)
@@ -102,11 +80,11 @@ def test_a_second_run_leaves_out_what_is_done(quick, nano, album, tmp_path):
 def test_other_settings_do_not_pass_for_the_same(quick, nano, album, tmp_path):
     command = ["biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out", "--model", nano, "--label", "tabby"]
     plain(quick(*command), 0)
-    first = (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes()
+    first = (tmp_path/"out"/"cat.png_tabby_seed0.png").read_bytes()
     for more in (["--truncation", "0.3"], ["--lightness", "linear100"], ["--upsampling", "bilinear"]): assert "already there" in plain(quick(*command, *more), 1)
-    assert (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes() == first
+    assert (tmp_path/"out"/"cat.png_tabby_seed0.png").read_bytes() == first
     plain(quick(*command, "--upsampling", "bilinear", "--overwrite"), 0)
-    assert (tmp_path/"out"/"cat_tabby_seed0.png").read_bytes() != first
+    assert (tmp_path/"out"/"cat.png_tabby_seed0.png").read_bytes() != first
 
 def test_variants_json_and_a_contact_sheet(quick, nano, album, tmp_path):
     done = quick("biggan-colorize", "colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "mixed", "--guesses", "2", "--seeds", "0,1", "--json", "--sheet", tmp_path/"sheet.png")
@@ -153,7 +131,7 @@ def test_odd_files_are_handled_or_refused_in_one_sentence(run, nano, tmp_path):
     assert reports["moving.gif"]["note"] == "of its 2 pictures the first is used"
     assert len(outputs(tmp_path/"out")) == 4 and len([line for line in done.stderr.splitlines() if "photo/s" not in line and line.strip()]) == 3
     from skimage.color import rgb2lab
-    L = rgb2lab(np.array(Image.open(tmp_path/"out"/"deep_tabby_seed0.png")))[..., 0]
+    L = rgb2lab(np.array(Image.open(tmp_path/"out"/"deep.tif_tabby_seed0.png")))[..., 0]
     assert np.abs(L - rgb2lab(np.repeat((gray16 // 257).astype(np.uint8)[..., None], 3, 2))[..., 0]).max() < 1.5  # 16 bits are not clipped
 
 def test_profile_is_kept(quick, nano, tmp_path):
@@ -161,7 +139,7 @@ def test_profile_is_kept(quick, nano, tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(skimage.data.chelsea()).save(tmp_path/"cat.jpg", icc_profile=profile)
     plain(quick("biggan-colorize", "colorize", tmp_path/"cat.jpg", "-o", tmp_path/"out", "--model", nano, "--label", "tabby"), 0)
-    assert Image.open(tmp_path/"out"/"cat_tabby_seed0.png").info["icc_profile"] == profile
+    assert Image.open(tmp_path/"out"/"cat.jpg_tabby_seed0.png").info["icc_profile"] == profile
 
 MEMORY = """
 import resource, sys
@@ -179,7 +157,7 @@ def test_fifty_megapixels_within_two_gibibytes(run, nano, album, tmp_path):
     done = run("python", "-c", MEMORY, tmp_path/"out", nano, album/"cat.png", tmp_path/"big.jpg")
     plain(done, 0)
     extra = int(done.stdout.rsplit("extra MiB:", 1)[1])
-    assert Image.open(tmp_path/"out"/"big_tabby_seed0.png").size == (8192, 6144)
+    assert Image.open(tmp_path/"out"/"big.jpg_tabby_seed0.png").size == (8192, 6144)
     assert extra < 2048, f"{extra} MiB"
 
 @pytest.mark.parametrize("args, said", [
@@ -231,5 +209,5 @@ def test_convert_runs_no_code_of_a_pickle(run, tmp_path):
 def test_mini_colorizes_a_photograph(run, album, tmp_path):
     shown = plain(run("biggan-colorize", "colorize", album, "-o", tmp_path/"out"), 0)
     assert len(outputs(tmp_path/"out")) == 2 and "probability" in shown
-    made = np.array(Image.open(next((tmp_path/"out").glob("cat_*.png")))).astype(int)
+    made = np.array(Image.open(next((tmp_path/"out").glob("cat.png_*.png")))).astype(int)
     assert np.ptp(made, axis=2).mean() > 5  # a gray image has 0: mean of largest minus smallest channel

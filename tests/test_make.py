@@ -29,7 +29,7 @@ def age(folder, names, seconds):
 
 def test_help_lists_the_commands(copy):
     shown = make(cwd=copy).stdout
-    for target in ("table1", "test", "readme", "clean"): assert f"make {target}" in shown
+    for target in ("install", "table1", "test", "readme", "clean"): assert f"make {target}" in shown
 
 @pytest.mark.parametrize("version", ["3.9", "3.13"])
 def test_another_python_is_refused_in_one_sentence(copy, version):
@@ -50,3 +50,7 @@ def test_set_up_happens_once(copy):
     age(copy, ["settings.ini"], 10)
     plan = make("-n", "table1", cwd=copy).stdout
     assert "pip install" in plan and "venv .venv" not in plan
+
+def test_whoever_only_colours_photographs_needs_no_tools_for_development(copy):
+    plan = make("-n", "install", cwd=copy).stdout
+    assert "pip install" in plan and "[dev]" not in plan and "biggan-colorize colorize PHOTO" in plan

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .common import Baseline, find_weights, load_released
 from ..color import XYZ_TO_RGB, linear_to_srgb, rgb_to_lab
-from ..data import pil_to_tensor, tensor_to_pil, to_rgb
+from ..data import as_image, check_seed, pil_to_tensor, tensor_to_pil, to_rgb
 
 # %% ../../nbs/09e_chromagan.ipynb #36bb1f0a
 class Conv(nn.Conv2d):
@@ -134,11 +134,11 @@ def finish(
 @torch.no_grad()
 def colorize(
     self: ChromaGAN,
-    image: Image.Image,  # any size; of its colours only L is looked at
+    image,               # as `Colorizer.colorize` takes it; of its colours only L is looked at
     label=None, seed=0   # not used: the network guesses the class itself and draws nothing
 ):
     "PIL RGB of the same size: squashed to a square (without a filter), coloured, ab enlarged, L kept in 8 bits."
-    image = to_rgb(image)
+    image, seed = to_rgb(as_image(image)), check_seed(seed)
     small = resize_8bit(255 * pil_to_tensor(image)[None], (self.size, self.size)) / 255
     l = lab_8bit(small)[:, :1] / 255
     return finish(image, self(l.to(self.device)).cpu())

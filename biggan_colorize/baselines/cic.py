@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .common import Baseline, lightness, merge
 from ..color import rgb_to_lab
-from ..data import tensor_to_pil, to_rgb
+from ..data import as_image, check_seed, tensor_to_pil, to_rgb
 
 # %% ../../nbs/09b_cic.ipynb #fb4a4521
 def gamut_bins(
@@ -57,11 +57,11 @@ class CIC(Baseline):
 
     @torch.no_grad()
     def colorize(self,
-        image: Image.Image,   # any size; of its colours only L is looked at
+        image,                # as `Colorizer.colorize` takes it; of its colours only L is looked at
         label=None, seed=0    # not used: the network knows no classes and draws nothing
     ):
         "PIL RGB of the same size: squashed to 256×256 (PIL bicubic, antialiased), coloured, ab stretched bilinearly, L kept, clipped."
-        image = to_rgb(image)
+        image, seed = to_rgb(as_image(image)), check_seed(seed)
         L = lightness(image.resize((256, 256), Image.Resampling.BICUBIC))
         return tensor_to_pil(merge(lightness(image), self(L.to(self.device)).cpu())[0])
 

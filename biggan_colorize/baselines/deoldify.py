@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from .common import Baseline
-from ..data import pil_to_tensor, to_rgb
+from ..data import as_image, check_seed, pil_to_tensor, to_rgb
 
 # %% ../../nbs/09d_deoldify.ipynb #428e13a0
 class SpectralConv(nn.Module):
@@ -227,12 +227,12 @@ class DeOldify(Baseline):
 
     @torch.no_grad()
     def colorize(self,
-        image: Image.Image,    # any size; of its colours only luma is looked at
+        image,                 # as `Colorizer.colorize` takes it; of its colours only luma is looked at
         label=None, seed=0,    # not used: the network knows no classes and draws nothing
         render_factor=None     # by default `self.render_factor`, 35
     ):
         "PIL RGB of the same size: squashed to a square, coloured, U and V enlarged, Y kept; no watermark."
-        image, factor = to_rgb(image), render_factor or self.render_factor
+        image, seed, factor = to_rgb(as_image(image)), check_seed(seed), render_factor or self.render_factor
         return finish(image, self(square_gray(image, 16 * factor).to(self.device)).cpu())
 
 

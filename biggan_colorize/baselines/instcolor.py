@@ -19,7 +19,7 @@ from .cic import SiggraphNet
 from .common import Baseline, find_weights, lightness, load_released, merge, plain_state, with_counters
 from ..biggan import load_strict, read_checkpoint
 from ..color import rgb_to_lab
-from ..data import pil_to_tensor, tensor_to_pil, to_rgb
+from ..data import as_image, check_seed, pil_to_tensor, tensor_to_pil, to_rgb
 
 # %% ../../nbs/09c_instcolor.ipynb #a3126dd9
 SCALES = (1, 2, 4, 8)  # a feature map is so many times smaller than the squashed photograph
@@ -216,12 +216,12 @@ def full_size(
 @torch.no_grad()
 def colorize(
     self: InstColor,
-    image: Image.Image,   # any size; of its colours only L is looked at
+    image,                # as `Colorizer.colorize` takes it; of its colours only L is looked at
     label=None, seed=0,   # not used: the networks know no classes and draw nothing
     boxes=None            # N × (x1, y1, x2, y2) in the photograph's pixels; None: `object_boxes` looks for them; []: as a whole
 ):
     "PIL RGB of the same size."
-    image = to_rgb(image)
+    image, seed = to_rgb(as_image(image)), check_seed(seed)
     boxes = object_boxes(image) if boxes is None else check_boxes(boxes, image.size)
     L, crops = squashed_lightness(image), [squashed_lightness(image.crop(b)) for b in boxes]
     ab = self(L.to(self.device), torch.cat(crops).to(self.device) if boxes else None, placements(boxes, image.size)).cpu()

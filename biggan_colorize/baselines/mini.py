@@ -21,8 +21,8 @@ from .cic import conv_block, up_conv
 from .common import multiply_adds, parameters
 from ..biggan import Discriminator, load_strict
 from ..color import gray_lightness, lab_to_rgb, rgb_to_lab, to_gray
-from ..colorizer import WEIGHTS, Colorizer, as_classes
-from ..data import load_arrays, pil_to_tensor, replacing, tensor_to_pil, to_rgb
+from ..colorizer import WEIGHTS, Colorizer, as_classes, find_label
+from ..data import as_image, check_seed, load_arrays, pil_to_tensor, replacing, tensor_to_pil, to_rgb
 from ..losses import LossWeights
 from ..presets import MINI, PRESETS, change
 from ..runs import processes, read_log
@@ -105,13 +105,13 @@ class MiniBaseline(nn.Module):
 
     @torch.no_grad()
     def colorize(self,
-        image: Image.Image,   # any size; of its colours only L is looked at
-        label=None, seed=0    # as above
+        image,                # as `Colorizer.colorize` takes it; of its colours only L is looked at
+        label=None, seed=0    # as `Colorizer.colorize` takes them
     ):
         "PIL RGB of the same size: squashed to 64×64, coloured, ab enlarged, L kept."
-        x_gray = to_gray(pil_to_tensor(to_rgb(image))[None], self.cfg.gray)
+        x_gray, seed = to_gray(pil_to_tensor(to_rgb(as_image(image)))[None], self.cfg.gray), check_seed(seed)
         small = F.interpolate(x_gray, (self.resolution,) * 2, mode="bilinear", antialias=True)
-        ab = F.interpolate(rgb_to_lab(self.colorize_batch(small, label, seed))[:, 1:], x_gray.shape[-2:], mode="bicubic", antialias=True)
+        ab = F.interpolate(rgb_to_lab(self.colorize_batch(small, find_label(label, self.classes), seed))[:, 1:], x_gray.shape[-2:], mode="bicubic", antialias=True)
         return tensor_to_pil(lab_to_rgb(torch.cat([gray_lightness(x_gray, self.cfg.lightness), ab], 1), self.cfg.gamut)[0])
 
     def save(self,
@@ -122,8 +122,10 @@ class MiniBaseline(nn.Module):
         "Writes the weights, the classes and `info`; neither file is ever left half-written."
         path, trained = Path(path), dict(self.named_parameters())
         state = {k: (v.half() if half and k in trained else v).detach().cpu().contiguous() for k, v in self.state_dict().items() if k.split(".")[0] not in self.frozen}
-        with replacing(path) as part: save_file(state, part)
-        with replacing(path.with_suffix(".json")) as part: part.write_text(json.dumps({"method": self.name, "classes": self.classes} | self.info | info, indent=1))
+        about = {"method": self.name, "classes": self.classes} | self.info | info
+        with replacing(path) as part, replacing(path.with_suffix(".json")) as json_part:  # both appear at the end
+            save_file(state, part)
+            json_part.write_text(json.dumps(about, indent=1))
 
 # %% ../../nbs/09g_mini.ipynb #cea159aa
 class ColorNet(nn.Module):
@@ -313,8 +315,8 @@ def main(
     device: str = typer.Option(None, help="cuda or cpu; a GPU where there is one when left out."),
 ):
     "Trains a mini baseline; run again to go on where it stopped."
-    from biggan_colorize.cli import expected_errors, parse_settings
-    with expected_errors():
+    from biggan_colorize.cli import expected_errors, on_interrupt, parse_settings, trained_so_far
+    with expected_errors(), on_interrupt(lambda: trained_so_far(out or Path(f"runs/baselines/{name}"))):
         train_mini(name, data, out, images, parse_settings(set_), device, sample_every=sample_every, minutes=minutes, filter_list=filter_list)
 
 # %% ../../nbs/09g_mini.ipynb #1b0ef879

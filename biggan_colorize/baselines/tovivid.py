@@ -18,8 +18,8 @@ from torchvision.ops import deform_conv2d
 from .chromagan import clipped_rgb
 from .common import Baseline, find_weights, lightness, load_released
 from ..biggan import D_CHANNELS, UNUSED, BigGANConfig, Discriminator, Generator, SelfAttention, read_checkpoint
-from ..colorizer import as_classes
-from ..data import tensor_to_pil, to_rgb
+from ..colorizer import as_classes, find_label
+from ..data import as_image, check_seed, imagenet_wnids, tensor_to_pil, to_rgb
 from ..encoder import EncoderBlock
 
 # %% ../../nbs/09f_tovivid.ipynb #cdeb33a0
@@ -242,14 +242,15 @@ def finish(
 @torch.no_grad()
 def colorize(
     self: ToVivid,
-    image: Image.Image,  # any size; of its colours only L is looked at
-    label=None,          # see `as_classes`; None mixes all classes
+    image,               # as `Colorizer.colorize` takes it; of its colours only L is looked at
+    label=None,          # as `Colorizer.colorize` takes it; None mixes all classes
     seed=0               # not used: z comes from the encoder
 ):
     "PIL RGB of the same size: squashed to a square, coloured under BigGAN's guidance, ab enlarged, L kept."
-    image = to_rgb(image)
+    image, seed = to_rgb(as_image(image)), check_seed(seed)
     L = lightness(image.resize((self.resolution,) * 2, Image.Resampling.BILINEAR)) / 50 - 1
-    y = as_classes(label, self.G.cfg.n_classes)
+    classes = imagenet_wnids() if self.G.cfg.n_classes == 1000 else []
+    y = as_classes(find_label(label, classes), self.G.cfg.n_classes)
     return finish(image, self(L.to(self.device), y.to(self.device)).cpu())
 
 ToVivid.colorize = colorize
