@@ -265,7 +265,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, at_once: int = 512):
 def attend_fused(query: Tensor, key: Tensor, value: Tensor):
     "The same by torch's fused kernels, forward and backward. They take only values as wide as the keys: zeros that widen queries and keys change no product."
     width = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
-    q, k, v = (F.pad(t, (0, width - t.shape[-1]))[:, None] for t in (query, key, value))  # a dimension for the heads, of which there is one
+    q, k, v = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (query, key, value))  # a dimension for the heads, of which there is one
     return F.scaled_dot_product_attention(q, k, v, scale=1.)[:, 0, :, :value.shape[-1]]
 
 

@@ -6,6 +6,7 @@
 __all__ = ['WAITS', 'CudaGraph', 'Tape', 'TapeGraph', 'Captured']
 
 # %% ../nbs/05e_graphs.ipynb #81a62d07
+import warnings
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -18,7 +19,9 @@ class CudaGraph:
     def warm(self, f):
         "Runs f as usual, on the stream that will be recorded."
         self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream): out = f()
+        with torch.cuda.stream(self.stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable")  # it soon will be recorded
+            out = f()
         torch.cuda.current_stream().wait_stream(self.stream)
         return out
 

@@ -43,7 +43,8 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, n_classes, size=96, width=128,
                  guidance=0., classes=()):  # WordNet ids of the classes, which the frozen network has to know
         super().__init__()
-        self.guidance, self.numbers = guidance, class_numbers(classes) if guidance else None
+        self.guidance = guidance
+        if guidance: self.register_buffer("numbers", torch.tensor(class_numbers(classes)), persistent=False)
         self.size, self.hidden = size, [EfficientNetLite0()]  # in a list: neither trained nor in the checkpoints
         g = torch.Generator().manual_seed(0)
         patches = photo_patches(64, 64)

@@ -189,7 +189,8 @@ class Trainer:
         "Adam; in a recorded step one kernel, with everything that changes in tensors."
         recorded = bool(self.captured.kind)
         if recorded: lr = torch.tensor(lr, device=self.process.device)
-        return torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr, self.preset.betas, self.preset.adam_eps, fused=recorded or None)
+        return torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr, self.preset.betas, self.preset.adam_eps,
+                                fused=recorded or None, capturable=recorded)
 
     def prepare(self, net):
         "Spectral norms of a network whose weights have changed."
@@ -298,7 +299,7 @@ class Trainer:
         state = read_checkpoint(path, self.preset, self.process.device)
         self.precision = precision_to_go_on(state["precision"], self.preset.precision, self.process.device, path)
         for opt in ("opt_G", "opt_D"):  # a checkpoint may come from another device: how the optimizer computes is this one's
-            for theirs, ours in zip(state[opt]["param_groups"], getattr(self, opt).param_groups): theirs |= {k: ours[k] for k in ("lr", "fused")}
+            for theirs, ours in zip(state[opt]["param_groups"], getattr(self, opt).param_groups): theirs |= {k: ours[k] for k in ("lr", "fused", "capturable")}
         for k in self.KEPT: getattr(self, k).load_state_dict(state[k])
         self.images, self.open_steps = state["images"], state["open_steps"]
         self.captured.forget()

@@ -1,5 +1,5 @@
 "A training step: recorded as a graph it is the eager step, its spectral norms are found once an update, and it computes in what the hardware has."
-import os, subprocess, sys, warnings
+import contextlib, os, subprocess, sys, warnings
 from unittest.mock import patch
 
 import pytest
@@ -14,11 +14,12 @@ from biggan_colorize.fuse import Winograd, fuse
 from biggan_colorize.graphs import Captured, TapeGraph
 from biggan_colorize.precision import has_bfloat16
 from biggan_colorize.presets import get_preset
-from biggan_colorize.runs import checkpoints
+from biggan_colorize.runs import Process, checkpoints
 from biggan_colorize.train import TRAINERS, JointTrainer, PriorTrainer
 
 IMAGES = load_arrays(photo_patches(64, 32))[0]   # bytes
 LABELS = torch.zeros(64, dtype=torch.int64)
+CLASSES = ["n01443537", "n02123045", "n09256479"]
 
 def steps(trainer, n, start=0):
     "n steps on batches of 8, with a lower learning rate from the third on."
@@ -41,14 +42,14 @@ CASES = {
     "joint, in two parts": ("nano", {}, 2),
     "joint in bfloat16": ("nano", {"precision": "bfloat16"}, 1),
     "prior, augmented": ("nano-prior", {"augment": "color,translation,cutout"}, 1),
-    "prior, projected": ("nano-prior", {"projected": 64, "start": "spread"}, 1),
+    "prior, projected and guided": ("nano-prior", {"projected": 64, "start": "spread", "guidance": 0.1, "model.n_classes": 3}, 1),
     "D joins in later": ("nano", {"discriminator_from": 40}, 1)}
 
 @pytest.mark.parametrize("preset, settings, accumulate", CASES.values(), ids=CASES)
 def test_a_recorded_step_is_the_eager_step(preset, settings, accumulate):
     "Ten steps, bit for bit: what is recorded holds no learning rate, no decay and no random number of the step that it was recorded at."
     p = get_preset(preset, settings)
-    recorded, eager = (TRAINERS[p.stage](p, accumulate=accumulate, graph=TapeGraph) for _ in range(2))
+    recorded, eager = (TRAINERS[p.stage](p, CLASSES[:p.model.n_classes], accumulate=accumulate, graph=TapeGraph) for _ in range(2))
     eager.captured = Captured(eager.updates, "cpu", None, "to compare")
     assert steps(recorded, 10) == steps(eager, 10)
     assert recorded.captured.mode == "captured graph" and recorded.captured.calls > recorded.captured.WARM
@@ -97,6 +98,17 @@ def test_every_baseline_can_be_recorded(name):
     x, y, *_ = trainer.look_at((*load_arrays(found), []), found)
     for k in range(5): trainer.step(x[:4], y[:4].clamp_min(0))
     assert trainer.captured.mode == ("eager: aten::_local_scalar_dense is not permitted while a step is recorded." if name == "instcolor" else "captured graph")
+
+@pytest.mark.parametrize("preset, settings", [("nano", {"loss.perceptual": 0.2, "perceptual": "efficientnet-lite0", "luma_in_loss": True, "saturate_real": 1.2}),
+                                              ("nano-prior", {"projected": 64, "start": "spread", "guidance": 0.1, "model.n_classes": 3}),
+                                              ("public-code", {"prior": "", "batch": 2, "loss.perceptual": 0., "model.ch": 8, "model.encoder_ch": 8, "discriminator_ch": 8})])
+def test_all_of_a_step_lies_on_the_device(preset, settings, monkeypatch):
+    "On torch's meta device, which like a GPU refuses tensors from elsewhere, and has no autocast."
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())
+    p = get_preset(preset, settings)
+    trainer = TRAINERS[p.stage](p, CLASSES[:p.model.n_classes], process=Process(device="meta"))
+    losses = trainer.step(torch.zeros(p.batch, 3, *[p.model.resolution] * 2, dtype=torch.uint8), torch.zeros(p.batch, dtype=torch.int64))
+    assert all(v.is_meta for v in losses.values()) and {"G", "D"} <= set(losses)
 
 # ---- work that is done once
 
