@@ -389,7 +389,7 @@ def evaluate_command(
     dataset: Annotated[str, typer.Argument(help="photos, tiny-imagenet, imagenet, or folder.")] = "photos",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the notebook that was run.", metavar="DIR")] = Path("runs/evaluate"),
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
-    n_images: Annotated[int, typer.Option("-n", "--n-images", help="So many images; 0 for all.", min=0)] = 256,
+    n_images: Annotated[int | None, typer.Option("-n", "--n-images", help="Number of images, all where there are fewer; 0 for all, the notebook's own number when left out.", min=0, show_default=False)] = None,
     methods: Annotated[str, typer.Option(help="Rows: gray, ours, folder:NAME=PATH, separated by commas.")] = "gray,ours",
     model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
     settings: Annotated[list[str], typer.Option("-p", "--set", help="Another parameter of the notebook; repeatable.", metavar="KEY=VALUE")] = [],
@@ -397,7 +397,11 @@ def evaluate_command(
     "Measure Table 1 by nbs/eval.ipynb and print it."
     import papermill
     with expected_errors():
-        values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(writable_folder(out).resolve()))
-        try: papermill.execute_notebook(find_notebook("eval.ipynb"), out/"eval.ipynb", values | parse_settings(settings))
+        values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(out.resolve()))
+        more = parse_settings(settings)
+        if both := [k for k in values if k in more]: raise ValueError(f"{both[0]} has an option of its own: leave -p {both[0]}=… out (see --help).")
+        writable_folder(out)
+        given = {k: v for k, v in (values | more).items() if v is not None}
+        try: papermill.execute_notebook(find_notebook("eval.ipynb"), out/"eval.ipynb", given)
         except papermill.PapermillExecutionError as e: raise ValueError(f"{e.evalue} ({out/'eval.ipynb'} shows where)") from None
         typer.echo((out/"table1.md").read_text(encoding="utf-8"))

@@ -129,12 +129,15 @@ def first_images(
     "The images of a run, the first of a fixed order, and what the table says about them."
     everything = photo_patches(0, size) if name == "photos" and root is None else open_dataset(name, root, size)
     known = known_images(everything, classes)
-    n = number_of(known, n)
-    if name == "photos": return known.take(range(n)), f"{n} patches of 6 photographs: not independent images; numbers only comparable within this table"
+    asked, n = n, number_of(known, n)
+    fewer = f"{asked:,} were asked for" if asked and asked > n else ""
+    if name == "photos":
+        about = f"{n} patches of 6 photographs: not independent images; numbers only comparable within this table"
+        return known.take(range(n)), "; ".join(filter(None, [about, fewer]))
     images = known.subset(n)
     about = ("" if images.split == "all" else f"{images.split}, ") + ("all" if len(images) == len(known) else "the first of a fixed order") + f" of {len(known):,}"
     if len(known) < len(everything): about += f" whose classes the model knows, from {len(everything):,}"
-    return images, "; ".join(filter(None, [about, describe_shapes(images)]))
+    return images, "; ".join(filter(None, [about, fewer, describe_shapes(images)]))
 
 # %% ../nbs/10b_table.ipynb #0322593a
 MEASURED = ("n", "frechet", "frechet_ci", "kid", "kid_std", "colorfulness", "colorfulness_ci", "colorfulness_real", "colorfulness_difference",
