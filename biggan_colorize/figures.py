@@ -40,7 +40,7 @@ from .data import replacing
 from .encoder import Encoder, EncoderBlock
 from .features import EfficientNetLite0, precise, restrict
 from .presets import Preset, change
-from .outputs import Outputs, image_name, match_folder, original_shape
+from .outputs import Outputs, check_used, image_name, match_folder, original_shape
 from .table import number_of, parse_methods, true_classes
 
 # %% ../nbs/10_figures.ipynb #b6e6fdfa
@@ -525,7 +525,8 @@ LOADERS = {  # name of a method → (device) → Loaded; a method that is added 
 def check_sizes(images, size, name):
     "ValueError, naming the first few, when images are smaller than `size` pixels or the data set's own side is another."
     if images.size != size: raise ValueError(f"{name} colours images of {size}×{size}, the images here are {images.size}×{images.size}: ask for size={size}.")
-    small = [f"{image_name(images, i)} ({shape})" for i in range(len(images)) for shape in [original_shape(images, i)] if min(shape[:2]) < size]
+    shapes = {image_name(images, i): original_shape(images, i) for i in range(len(images))}
+    small = [f"{name} ({shape})" for name, shape in shapes.items() if min(shape[:2]) < size]
     if small: raise ValueError(f"{name} needs images of at least {size}×{size} pixels; smaller: {', '.join(small[:3])}{', …' if len(small) > 3 else ''} ({len(small)} in all).")
 
 def open_methods(
@@ -540,6 +541,7 @@ def open_methods(
 ) -> dict: # name → (numbers, x_gray, y) → RGB (B,3,H,W) in [0, 1]
     "The methods by name; errors name an unknown method, a name that comes twice, images that a folder lacks or that are too small."
     wanted, opened, classes = [t.strip() for t in (methods.split(",") if isinstance(methods, str) else methods) if t.strip()], {}, ()
+    check_used([t for t in wanted if t.startswith("folder:")], resize, geometry)
     if not wanted: raise ValueError(f"No method was named: give at least one of ours, {', '.join(LOADERS)}, folder:NAME=PATH.")
     for text in wanted:
         if re.fullmatch(r"folder:\s*[^=\s][^=]*=\s*\S.*", text): name, f = open_folder(text, images, resize, geometry)
@@ -585,14 +587,15 @@ def draw_at_random(
     seed: int = 0,
     min_colorfulness: float = 0., # of those drawn first, 0..255 scale
 ) -> list: # of numbers
-    "Numbers of images drawn at random among the colourful ones; where there are too few, duller ones fill up, which is printed."
-    order, n = [int(k) for k in np.random.RandomState(seed).permutation(len(images))], number_of(images, n)
+    "Numbers of images drawn at random among the colourful ones, then among others where those are too few (printed)."
+    order, n = np.random.RandomState(seed).permutation(len(images)).tolist(), number_of(images, n)
     bright = list(islice((k for k in order if colorfulness(images[k][0][None]).item() >= min_colorfulness), n))
-    if len(bright) < n: print(f"{len(bright)} of {len(images):,} images have a colourfulness of {min_colorfulness} or more: {n - len(bright)} duller ones are shown, too.")
+    if len(bright) < n: print(f"{len(bright)} of {len(images):,} images have a colourfulness of {min_colorfulness} or more: "
+                              f"{n - len(bright)} duller ones are shown, too.")
     return bright + [k for k in order if k not in bright][:n - len(bright)]
 
 def groups_with_two(score, measured, bins: int) -> int:
-    "At most `bins` groups of complexity, so that each holds two measured images; fewer are printed; a ValueError without two."
+    "At most `bins` groups of complexity with two measured images each; fewer are printed; a ValueError without two."
     for n in range(min(bins, len(score)), 0, -1):
         if all(np.isin(g, measured).sum() >= 2 for g in np.array_split(np.argsort(score, kind="stable"), n)): break
     else: raise ValueError(f"A comparison over complexity needs at least two measured images, got {len(measured)}.")

@@ -330,7 +330,7 @@ class Scorer:
         return self
 
     def result(self) -> Scores:
-        "The scores so far, without the distances that so few images do not have; a ValueError without any or when `real` is of another number of images."
+        "The scores so far, without distances where images are too few; a ValueError without any or when `real` has another number."
         self._finish()
         n = self.fake.n
         if not n: raise ValueError("Scores need at least one image, got 0.")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COLORIZED', 'KINDS', 'few', 'without_suffix', 'image_name', 'by_original', 'outputs_of', 'find_outputs', 'Shape',
            'shape_of', 'read_shape', 'original_shape', 'describe_shapes', 'Fit', 'alike', 'parse_geometry',
-           'lacks_turn', 'fit', 'Outputs', 'how_to', 'check_fits', 'describe_fits', 'match_folder']
+           'lacks_turn', 'fit', 'Outputs', 'how_to', 'check_fits', 'describe_fits', 'match_folder', 'check_used']
 
 # %% ../nbs/10a_outputs.ipynb #b99c8d6c
 import os, re
@@ -36,15 +36,17 @@ def image_name(dataset, i) -> str:
 COLORIZED = re.compile(r"_[^/_]+_seed[0-9]+$")  # what `colorize` adds to a photograph's name
 
 def by_original(folder) -> dict:
-    "{a name that an original may have: the files of `folder` that would be its outputs}."
-    found = {}
+    "{a name that an original may have: the files of `folder` that would be its outputs}; a file's own name goes first."
+    own, colorized = {}, {}
     for path in list_images(folder):
         stem = os.path.splitext(path.relative_to(folder).as_posix())[0]
-        for name in dict.fromkeys([stem, photo := COLORIZED.sub("", stem), without_suffix(photo)]): found.setdefault(name, []).append(path)
-    return found
+        photo = COLORIZED.sub("", stem)
+        own.setdefault(stem, []).append(path)
+        for name in {photo, without_suffix(photo)} - {stem}: colorized.setdefault(name, []).append(path)
+    return colorized | own
 
 def outputs_of(path: str, found: dict) -> list:
-    "The files that may belong to the original at `path`: by its whole path or its last parts, with its suffix or without."
+    "The files that may belong to the original at `path`: by its path or its last parts, with its suffix or without."
     parts = path.strip("/").split("/")
     tails = ["/".join(parts[k:]) for k in range(len(parts))]
     return next((found[t] for tail in tails for t in (tail, os.path.splitext(tail)[0]) if t in found), [])
@@ -53,19 +55,20 @@ def find_outputs(
     folder, # images that some method produced, in any subfolders
     dataset, # ImageDataset of the originals
 ) -> list[Path]:
-    "The file of each image of `dataset`, in its order; a FileNotFoundError or ValueError names the first few that are missing or ambiguous."
+    "The file of each image of `dataset`; errors name the first few that are missing or ambiguous."
     folder = Path(folder).expanduser()
     by_name = by_original(folder)
     names = [image_name(dataset, i) for i in range(len(dataset))]
     found = [outputs_of(dataset.relative(i), by_name) for i in range(len(dataset))]
     if missing := [n for n, f in zip(names, found) if not f]:
-        raise FileNotFoundError(f"{folder} has no image for {few(missing)}: give each output the path or name of its original.")
+        raise FileNotFoundError(f"{folder} has no image for {few(missing)}: "
+                                "give each output the path or name of its original.")
     if double := [f[0].relative_to(folder) for f in found if len(f) > 1]:
         raise ValueError(f"{folder} has several files for one original: {few(double)}; keep one of each.")
     paths, owner = [f[0] for f in found], {}
     if shared := [n for n, p in zip(names, paths) if owner.setdefault(p, n) != n]:
-        raise ValueError(f"{folder} has one file for several originals, such as {owner[paths[names.index(shared[0])]]} and {shared[0]}: "
-                         "repeat the originals' subfolders.")
+        raise ValueError(f"{folder} has one file for several originals, such as "
+                         f"{owner[paths[names.index(shared[0])]]} and {shared[0]}: repeat the originals' subfolders.")
     return paths
 
 # %% ../nbs/10a_outputs.ipynb #3ffe6402
@@ -102,19 +105,20 @@ def describe_shapes(dataset) -> str:
     shapes, S = [original_shape(dataset, i) for i in range(len(dataset))], dataset.size
     found = {"not square, of which the centre is taken": sum(s.width != s.height for s in shapes),
              f"smaller than {S}×{S}, which are enlarged": sum(min(s[:2]) < S for s in shapes),
-             "turned upright as EXIF says": sum(s.orientation != 1 for s in shapes), "transparent, laid on white": sum(s.alpha for s in shapes)}
+             "turned upright as EXIF says": sum(s.orientation != 1 for s in shapes),
+             "transparent, laid on white": sum(s.alpha for s in shapes)}
     return "; ".join(f"{n:,} {what}" for what, n in found.items() if n)
 
 # %% ../nbs/10a_outputs.ipynb #44c3e1b0
-KINDS = {"own": "of the original's size", "table": "of the table's size", "scaled": "scaled to another size", "squash": "squeezed to other proportions, which is undone",
-         "crop": "centre squares"}
+KINDS = {"own": "of the original's size", "table": "of the table's size", "scaled": "scaled to another size",
+         "squash": "squeezed to other proportions, which is undone", "crop": "centre squares"}
 
 class Fit(NamedTuple):
-    "How an output shows its original: a word of `KINDS` (or 'other', not known), the size of what it shows as a whole, the EXIF turn it lacks, whether that is a guess."
-    kind: str
-    shape: tuple | None = None
-    orientation: int = 1
-    guessed: bool = False
+    "How an output shows its original."
+    kind: str                  # a word of `KINDS`, or "other": not known
+    shape: tuple | None = None # (W, H) of what it shows as a whole, where it has another size
+    orientation: int = 1       # the EXIF turn that it lacks
+    guessed: bool = False      # whether sizes do not tell that it is upright
 
 def alike(a: Shape, b: Shape) -> bool:
     "Whether b has the proportions of a, up to rounding b's sides to whole pixels."
@@ -142,18 +146,19 @@ def fit(
     orientation = original.orientation if lacking or (lacking is None and "unturned" in said) else 1
     guessed, seen = lacking is None and "unturned" not in said, output.turned if orientation >= 5 else output
     if seen[:2] == original[:2]: return Fit("own", None, orientation, guessed)
-    if alike(original, seen): return Fit(*("table", None) if seen[:2] == (size, size) else ("scaled", original[:2]), orientation, guessed)
+    if alike(original, seen) and seen[:2] == (size, size): return Fit("table", None, orientation, guessed)
+    if alike(original, seen): return Fit("scaled", original[:2], orientation, guessed)
     if "squash" in said: return Fit("squash", original[:2], orientation, guessed)
     return Fit("crop" if "crop" in said and seen.width == seen.height else "other", None, orientation, guessed)
 
 # %% ../nbs/10a_outputs.ipynb #ec447f1b
 class Outputs(NamedTuple):
-    "A folder's outputs in the order of the originals: the files, how each shows its original, the side and filter of the originals, and the table's note."
+    "A folder's outputs in the order of the originals."
     paths: list
-    fits: list
-    size: int
-    antialias: bool
-    note: str
+    fits: list      # how each shows its original
+    size: int       # side of the originals as they are measured
+    antialias: bool # how they became so small
+    note: str       # what the table says
 
     def one(self, i) -> Image.Image:
         "Output `i` as PIL RGB, S×S, as its original is seen."
@@ -174,21 +179,24 @@ def check_fits(folder, fits, sizes, named, resize):
     of = lambda kinds, when=lambda s: True: [n for n, f, s in zip(named, fits, sizes) if f.kind in kinds and when(s)]
     shaped, others = of(("own", "scaled"), lambda s: s.width != s.height), of(("other", "squash", "crop"))
     if shaped and others and len({s[:2] for s in sizes}) > 1:
-        raise ValueError(f"{folder} mixes geometries: some outputs keep their originals' proportions, such as {few(shaped)}, others do not, such as {few(others)}; "
-                         "give each kind a folder of its own.")
+        raise ValueError(f"{folder} mixes geometries: some outputs keep their originals' proportions, such as "
+                         f"{few(shaped)}, others do not, such as {few(others)}; give each kind a folder of its own.")
     if odd := of(("other",)):
-        raise ValueError(f"{folder} holds outputs of other proportions than their originals: {few(odd)}. Say whether they show the whole, squeezed "
-                         f"({how_to('folder_geometry', 'squash')}), or are centre squares (crop instead of squash).")
+        raise ValueError(f"{folder} holds outputs of other proportions than their originals: {few(odd)}. "
+                         f"Say whether they show the whole, squeezed ({how_to('folder_geometry', 'squash')}), "
+                         "or are centre squares (crop instead of squash).")
     if not resize and (odd := of(("scaled",))):
-        raise ValueError(f"Expected outputs of their originals' sizes in {folder}, got {few(odd)}; folder_resize resizes them, and the table says so "
-                         f"({how_to('folder_resize', 'True')}).")
+        raise ValueError(f"Expected outputs of their originals' sizes in {folder}, got {few(odd)}; "
+                         f"folder_resize resizes them, and the table says so ({how_to('folder_resize', 'True')}).")
 
 def describe_fits(originals, outputs, fits) -> str:
     "What the table says about a folder: how many outputs are of which kind, what was turned, what is transparent."
     counts = {what: sum(f.kind == kind for f in fits) for kind, what in KINDS.items()}
     counts["turned as their originals' EXIF says"] = sum(f.orientation != 1 for f in fits)
-    counts["of originals that EXIF turns, taken as upright (folder_geometry=unturned if they are not)"] = sum(f.guessed for f in fits)
-    counts["transparent, or of transparent originals, laid on white"] = sum(a.alpha or b.alpha for a, b in zip(originals, outputs))
+    guess = "of originals that EXIF turns, taken as upright (folder_geometry=unturned if they are not)"
+    counts[guess] = sum(f.guessed for f in fits)
+    clear = [a.alpha or b.alpha for a, b in zip(originals, outputs)]
+    counts["transparent, or of transparent originals, laid on white"] = sum(clear)
     return "images read from a folder: " + "; ".join(f"{n:,} {what}" for what, n in counts.items() if n)
 
 def match_folder(
@@ -197,7 +205,7 @@ def match_folder(
     resize: bool = False, # allow outputs of other sizes, in proportion
     geometry: str = None, # what sizes do not tell, see `parse_geometry`
 ) -> Outputs:
-    "The outputs of each image of `dataset`; a FileNotFoundError or ValueError names the first few that are missing, ambiguous or of unknown geometry."
+    "The outputs of each image; errors name the first few that are missing, ambiguous or of unknown geometry."
     said, folder, paths = parse_geometry(geometry), Path(folder).expanduser(), find_outputs(folder, dataset)
     outputs = [read_shape(p) for p in paths]
     originals = [original_shape(dataset, i) for i in range(len(dataset))]
@@ -205,3 +213,9 @@ def match_folder(
     named = [f"{p.relative_to(folder)} ({b}, its original {a})" for p, a, b in zip(paths, originals, outputs)]
     check_fits(folder, fits, outputs, named, resize or bool(said & {"squash", "crop"}))
     return Outputs(paths, fits, dataset.size, dataset.antialias, describe_fits(originals, outputs, fits))
+
+def check_used(folders, resize, geometry) -> None:
+    "A ValueError for settings about folders where no method is one."
+    if not folders and (resize or geometry):
+        raise ValueError("folder_resize and folder_geometry are about rows folder:NAME=PATH, "
+                         "and none is among the methods.")

@@ -58,7 +58,7 @@ def parse_methods(
 
 # %% ../nbs/10b_table.ipynb #1a5d322d
 def checking() -> bool:
-    "Whether a notebook makes its own checks: under nbdev_test, and where BIGGAN_COLORIZE_CHECK is set; not in a user's run."
+    "Whether a notebook makes its own checks: under nbdev_test or with BIGGAN_COLORIZE_CHECK set, not in a user's run."
     return bool(os.environ.get("IN_TEST") or os.environ.get("BIGGAN_COLORIZE_CHECK"))
 
 def assigned(cell: str) -> list:
@@ -79,14 +79,15 @@ def check_parameters(
     for name in assigned(cells[at]) if known else []:
         if name in known: continue
         close = difflib.get_close_matches(name, known)
-        raise ValueError(f"There is no parameter {name!r}{f', close to it {close[0]}' if close else ''}; the parameters are {', '.join(known)}.")
+        hint = f", close to it {close[0]}" if close else ""
+        raise ValueError(f"There is no parameter {name!r}{hint}; the parameters are {', '.join(known)}.")
 
 # %% ../nbs/10b_table.ipynb #22026211
 def known_images(
     dataset, # ImageDataset
     classes: list, # WordNet ids of the model
 ):
-    "The images of `dataset` whose class the model knows, all when they have no labels or the model no classes; a ValueError when there is none."
+    "The images whose class the model knows, all when they have no labels or it no classes; a ValueError when there is none."
     if not (classes and dataset.labels): return dataset
     known = set(classes)
     kept = [i for i, k in enumerate(dataset.labels) if dataset.classes[k] in known]
@@ -108,15 +109,17 @@ def open_dataset(
 ):
     "The dataset of a run; a ValueError for a folder that would not be looked at."
     if name != "photos" or root is None: return find_dataset(name, root=root, size=size)
-    raise ValueError(f"data is {str(root)!r}, and the dataset 'photos' comes with scikit-image: leave data out, or name another dataset ('folder' for a folder of images).")
+    raise ValueError(f"data is {str(root)!r}, and the dataset 'photos' comes with scikit-image: "
+                     "leave data out, or name another dataset ('folder' for a folder of images).")
 
 def number_of(
     dataset, # ImageDataset
     n: int = None, # how many images were asked for; None or 0: all
 ) -> int:
-    "How many images are taken: all where there are fewer, which is printed; a ValueError for what is no number of images."
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0): raise ValueError(f"A number of images is a whole number, 0 for all, not {n!r}.")
-    if n and n > len(dataset): print(f"{n:,} images were asked for and there are {len(dataset):,}: all of them are taken.")
+    "How many images are taken: all where there are fewer, which is printed; a ValueError for what is no number."
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+        raise ValueError(f"A number of images is a whole number, 0 for all, not {n!r}.")
+    if n and n > len(dataset): print(f"{n:,} images were asked for, there are {len(dataset):,}: all of them are taken.")
     return min(n or len(dataset), len(dataset))
 
 def first_images(
@@ -132,12 +135,15 @@ def first_images(
     asked, n = n, number_of(known, n)
     fewer = f"{asked:,} were asked for" if asked and asked > n else ""
     if name == "photos":
-        about = f"{n} patches of 6 photographs: not independent images; numbers only comparable within this table"
+        about = (f"{n} patches of 6 photographs: not independent images; "
+                 "numbers only comparable within this table")
         return known.take(range(n)), "; ".join(filter(None, [about, fewer]))
     images = known.subset(n)
-    about = ("" if images.split == "all" else f"{images.split}, ") + ("all" if len(images) == len(known) else "the first of a fixed order") + f" of {len(known):,}"
+    about = f"{'all' if n == len(known) else 'the first of a fixed order'} of {len(known):,}"
+    if images.split != "all": about = f"{images.split}, {about}"
     if len(known) < len(everything): about += f" whose classes the model knows, from {len(everything):,}"
-    return images, "; ".join(filter(None, [about, fewer, describe_shapes(images)]))
+    if shapes := describe_shapes(images): print(shapes)
+    return images, "; ".join(filter(None, [about, fewer, shapes]))
 
 # %% ../nbs/10b_table.ipynb #0322593a
 MEASURED = ("n", "frechet", "frechet_ci", "kid", "kid_std", "colorfulness", "colorfulness_ci", "colorfulness_real", "colorfulness_difference",
