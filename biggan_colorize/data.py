@@ -256,11 +256,13 @@ def resize_center_crop(
     img,             # PIL image
     size,            # side of the result in pixels
     antialias=True,  # filter before sampling (PIL's bilinear), or plain bilinear sampling
+    shape=None,      # (W, H) of the picture that `img` shows as a whole, squeezed or scaled; its own size when left out
 ):
     "Short side to `size` (smaller images are enlarged), then the centre size×size → PIL RGB."
     img = to_rgb(img)
-    if img.size == (size, size): return img
-    box = _crop_box(*img.size, size)
+    if img.size == (size, size) and shape is None: return img
+    box = _crop_box(*(shape or img.size), size)
+    if shape: box = tuple(min(v * w / W, w) for v, w, W in zip(box, img.size * 2, shape * 2))
     if antialias: return img.resize((size, size), Image.Resampling.BILINEAR, box=box)
     return tensor_to_pil(_plain_bilinear(pil_to_tensor(img), box, size))
 
@@ -481,12 +483,13 @@ def _squares(W, H, smallest):
     return out
 
 def photo_patches(
-    n=256,    # number of patches
+    n=256,    # number of patches; 0: all there are
     size=64,  # their side in pixels; no patch is enlarged
 ):
     "`n` square patches of scikit-image's six colour photographs, the same on every machine: a data set without labels."
     queues = [[Path(name) / "_".join(map(str, sq)) for sq in _squares(*photo(name).size, size)] for name in PHOTOS]
     turns = [q[k] for k in range(max(map(len, queues))) for q in queues if k < len(q)]
+    n = n or len(turns)
     if not 1 <= n <= len(turns): raise ValueError(f"The six photographs give 1 to {len(turns):,} patches of size {size}, got n={n:,}.")
     return PhotoPatches(turns[:n], size=size, name="photos", split="all")
 

@@ -9,12 +9,14 @@ __all__ = ['WIDTH', 'COLOURS', 'MARKERS', 'STYLE', 'PINK', 'BUS', 'CHAIN', 'TOP'
            'Bar', 'bar_colour', 'bar_of', 'draw_bars', 'class_path', 'inside', 'draw_encoder', 'draw_chain',
            'draw_inside', 'Framework', 'read_framework', 'training_of', 'draw_framework', 'named_picture',
            'draw_colorizing', 'draw_z_chunks', 'draw_result', 'draw_training', 'Loaded', 'packaged', 'check_sizes',
-           'open_methods', 'run_method', 'with_boxes', 'open_folder', 'numbers_of_classes', 'complexity_measures',
-           'complexity', 'binned', 'summary', 'rank_correlation', 'plot_binned', 'colour_of']
+           'open_methods', 'run_method', 'with_boxes', 'FolderMethod', 'open_folder', 'folder_notes', 'draw_at_random',
+           'groups_with_two', 'numbers_of_classes', 'complexity_measures', 'complexity', 'binned', 'summary',
+           'rank_correlation', 'plot_binned', 'colour_of']
 
 # %% ../nbs/10_figures.ipynb #83cda32b
 import io, re
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,20 +28,20 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.text import Text
-from PIL import Image
 from scipy.stats import rankdata
 from torch import nn
 
 from .baselines.mini import MINI_METHODS, load_mini
 from .baselines.mini_instcolor import read_boxes
 from .biggan import DownBlock, SelfAttention, UpBlock
-from .color import lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
+from .color import colorfulness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
 from .colorizer import Colorizer, draw_z
 from .data import replacing
 from .encoder import Encoder, EncoderBlock
 from .features import EfficientNetLite0, precise, restrict
 from .presets import Preset, change
-from .table import image_name, match_folder, parse_methods, read_outputs, true_classes
+from .outputs import Outputs, check_used, image_name, match_folder, original_shape
+from .table import number_of, parse_methods, true_classes
 
 # %% ../nbs/10_figures.ipynb #b6e6fdfa
 WIDTH = 7.  # inches, of every figure
@@ -523,10 +525,8 @@ LOADERS = {  # name of a method → (device) → Loaded; a method that is added 
 def check_sizes(images, size, name):
     "ValueError, naming the first few, when images are smaller than `size` pixels or the data set's own side is another."
     if images.size != size: raise ValueError(f"{name} colours images of {size}×{size}, the images here are {images.size}×{images.size}: ask for size={size}.")
-    def measured(i):
-        if not images.paths[i].is_file(): return images.image(i).size
-        with Image.open(images.paths[i]) as img: return img.size
-    small = [f"{image_name(images, i)} ({w}×{h})" for i in range(len(images)) for w, h in [measured(i)] if min(w, h) < size]
+    shapes = {image_name(images, i): original_shape(images, i) for i in range(len(images))}
+    small = [f"{name} ({shape})" for name, shape in shapes.items() if min(shape[:2]) < size]
     if small: raise ValueError(f"{name} needs images of at least {size}×{size} pixels; smaller: {', '.join(small[:3])}{', …' if len(small) > 3 else ''} ({len(small)} in all).")
 
 def open_methods(
@@ -536,13 +536,15 @@ def open_methods(
     seed: int = 0,
     precision: str = "float32", # of the networks; or "bfloat16"
     resize: bool = False, # allow folders with images of another size
+    geometry: str = None, # what sizes do not tell of folders, see `outputs.match_folder`
     device: str = "cpu",
 ) -> dict: # name → (numbers, x_gray, y) → RGB (B,3,H,W) in [0, 1]
     "The methods by name; errors name an unknown method, a name that comes twice, images that a folder lacks or that are too small."
     wanted, opened, classes = [t.strip() for t in (methods.split(",") if isinstance(methods, str) else methods) if t.strip()], {}, ()
+    check_used([t for t in wanted if t.startswith("folder:")], resize, geometry)
     if not wanted: raise ValueError(f"No method was named: give at least one of ours, {', '.join(LOADERS)}, folder:NAME=PATH.")
     for text in wanted:
-        if re.fullmatch(r"folder:\s*[^=\s][^=]*=\s*\S.*", text): name, f = open_folder(text, images, resize)
+        if re.fullmatch(r"folder:\s*[^=\s][^=]*=\s*\S.*", text): name, f = open_folder(text, images, resize, geometry)
         elif text in ("ours", *LOADERS):
             loaded = packaged(preset, device) if text == "ours" else LOADERS[text](device)
             if loaded.size: check_sizes(images, loaded.size, preset if text == "ours" else text)
@@ -563,11 +565,42 @@ def with_boxes(f, boxes, numbers, x_gray, y):
     "InstColor looks at the objects' boxes, (N,4), where the dataset has them."
     return f(numbers, x_gray, torch.cat([y[:, None], boxes[[int(i) for i in numbers]]], 1))
 
-def open_folder(text, images, resize):
-    "Name and function of folder:NAME=PATH."
+class FolderMethod(NamedTuple):
+    "A folder's outputs as a method."
+    outputs: Outputs
+    def __call__(self, numbers, x_gray, y): return self.outputs.read(numbers)
+
+def open_folder(text, images, resize, geometry=None):
+    "Name and function of folder:NAME=PATH; what the reader has to know about its images is printed."
     method = parse_methods([text])[0]
-    paths = match_folder(method.folder, images, resize)
-    return method.name, lambda numbers, x_gray, y: read_outputs([paths[int(i)] for i in numbers], images.size)
+    outputs = match_folder(method.folder, images, resize, geometry)
+    print(f"{method.name}: {outputs.note}")
+    return method.name, FolderMethod(outputs)
+
+def folder_notes(methods: dict) -> dict: # of `open_methods`
+    "{name: what the reader has to know about the images of a folder}."
+    return {name: f.outputs.note for name, f in methods.items() if isinstance(f, FolderMethod)}
+
+def draw_at_random(
+    images, # ImageDataset
+    n: int, # how many; 0: all
+    seed: int = 0,
+    min_colorfulness: float = 0., # of those drawn first, 0..255 scale
+) -> list: # of numbers
+    "Numbers of images drawn at random among the colourful ones, then among others where those are too few (printed)."
+    order, n = np.random.RandomState(seed).permutation(len(images)).tolist(), number_of(images, n)
+    bright = list(islice((k for k in order if colorfulness(images[k][0][None]).item() >= min_colorfulness), n))
+    if len(bright) < n: print(f"{len(bright)} of {len(images):,} images have a colourfulness of {min_colorfulness} or more: "
+                              f"{n - len(bright)} duller ones are shown, too.")
+    return bright + [k for k in order if k not in bright][:n - len(bright)]
+
+def groups_with_two(score, measured, bins: int) -> int:
+    "At most `bins` groups of complexity with two measured images each; fewer are printed; a ValueError without two."
+    for n in range(min(bins, len(score)), 0, -1):
+        if all(np.isin(g, measured).sum() >= 2 for g in np.array_split(np.argsort(score, kind="stable"), n)): break
+    else: raise ValueError(f"A comparison over complexity needs at least two measured images, got {len(measured)}.")
+    if n < bins: print(f"{bins} groups need two measured images each: there are enough for {n}.")
+    return n
 
 def numbers_of_classes(
     images, # ImageDataset
@@ -622,10 +655,11 @@ def summary(v):
 def rank_correlation(
     a: np.ndarray, b: np.ndarray, # (N,), pairs that are not finite are left out
 ) -> tuple: # (ρ, lo, hi)
-    "Spearman's ρ with an approximate 95 % interval (Fisher's transform, standard error √(1.06/(N − 3)))."
-    good = np.isfinite(a) & np.isfinite(b)
-    rho = float(np.corrcoef(rankdata(a[good]), rankdata(b[good]))[0, 1])
-    half = 1.96*(1.06/(good.sum() - 3))**0.5
+    "Spearman's ρ with an approximate 95 % interval (Fisher's transform, standard error √(1.06/(N − 3))); NaN where all are alike."
+    a, b = (v[np.isfinite(a) & np.isfinite(b)] for v in (a, b))
+    if len(a) < 2 or not (np.ptp(a) and np.ptp(b)): return (float("nan"),)*3
+    rho = float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    half = 1.96*(1.06/(len(a) - 3))**0.5 if len(a) > 3 else np.inf
     return rho, *(float(np.tanh(np.arctanh(np.clip(rho, -0.999999, 0.999999)) + s*half)) for s in (-1, 1))
 
 @rc_context(STYLE)
