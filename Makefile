@@ -20,7 +20,7 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 # What a full run takes besides the data; small runs take the notebooks' own parameters.
 FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
 TINY := -p dataset tiny-imagenet
-COMPLEX := $(TINY) -p n_images 5000 -p n_perceptual 600 -p precision bfloat16 -p batch 100
+COMPLEX := $(TINY) -p n_images 5000 -p n_perceptual 600 -p precision auto -p batch 100
 FULL_fig1_inversion := -p full True
 FULL_fig2_framework := $(TINY) -p image 6
 FULL_fig4_comparison := $(TINY) -p n_images 5

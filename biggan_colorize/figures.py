@@ -402,7 +402,9 @@ def training_of(
     model: Colorizer,
 ) -> Preset:
     "The preset a colorizer was trained by, from the file beside its weights; the paper's when nothing is known."
-    return change(Preset(), model.info.get("training", {}).get("preset", {}))
+    found = dict(model.info.get("training", {}).get("preset", {}))
+    if "bf16" in found: found["precision"] = "bfloat16" if found.pop("bf16") else "float32"  # weights trained before `precision`
+    return change(Preset(), found)
 
 @rc_context(STYLE)
 def draw_framework(
@@ -534,7 +536,7 @@ def open_methods(
     images, # ImageDataset of the originals; its numbers are what the methods are asked for
     preset: str = "mini", # what "ours" is: packaged weights, or a .safetensors file
     seed: int = 0,
-    precision: str = "float32", # of the networks; or "bfloat16"
+    precision: str = "float32", # of the networks; or "bfloat16", or "auto"
     resize: bool = False, # allow folders with images of another size
     geometry: str = None, # what sizes do not tell of folders, see `outputs.match_folder`
     device: str = "cpu",

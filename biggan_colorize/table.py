@@ -19,6 +19,7 @@ from IPython import get_ipython
 
 from .data import cache_folder, find_dataset, loader, photo_patches, replacing
 from .outputs import describe_shapes, image_name
+from .precision import processor
 
 # %% ../nbs/10b_table.ipynb #6c0bf987
 PAPER = {"CIC": (11.32, 33.04), "ChromaGAN": (8.21, 26.27), "InstColor": (7.89, 25.51), "DeOldify": (3.49, 23.79),
@@ -224,9 +225,9 @@ def versions() -> dict:
 def where_it_runs(
     device: str = "cpu", # or "cuda"
 ) -> dict:
-    "Device and number of CPU threads."
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine()
-    return {"device": f"{device} ({name})", "threads": torch.get_num_threads()}
+    "The GPU, or the processor with the instructions that torch uses, and the number of CPU threads."
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
+    return {"device": name, "threads": torch.get_num_threads()}
 
 # %% ../nbs/10b_table.ipynb #ce7bf325
 def _number(value, form, spread=None):
