@@ -183,7 +183,7 @@ class Trainer:
         self.fast_model, self.fast_D = (torch.compile(net) if compile else net for net in (self.model, self.D))
         self.run_model, self.run_D = self.parallel(self.fast_model), self.parallel(self.fast_D) if preset.uses_D else None
         self.perceptual = perceptual(preset.perceptual).to(process.device) if preset.stage == "joint" and preset.loss.perceptual else None
-        self.prepare(self.model), self.prepare(self.D)
+        for net in (self.model, self.D): self.prepare(net)
 
     def adam(self, net, lr):
         "Adam; in a recorded step one kernel, with everything that changes in tensors."
@@ -303,7 +303,9 @@ class Trainer:
         for k in self.KEPT: getattr(self, k).load_state_dict(state[k])
         self.images, self.open_steps = state["images"], state["open_steps"]
         self.captured.forget()
-        for net in (self.model, self.D): forget(net); self.prepare(net)
+        for net in (self.model, self.D):
+            forget(net)
+            self.prepare(net)
 
 
 def as_floats(x):

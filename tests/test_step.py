@@ -15,7 +15,7 @@ from biggan_colorize.graphs import Captured, TapeGraph
 from biggan_colorize.precision import has_bfloat16
 from biggan_colorize.presets import get_preset
 from biggan_colorize.runs import Process, checkpoints
-from biggan_colorize.train import TRAINERS, JointTrainer, PriorTrainer
+from biggan_colorize.train import TRAINERS, JointTrainer, ema_decay
 
 IMAGES = load_arrays(photo_patches(64, 32))[0]   # bytes
 LABELS = torch.zeros(64, dtype=torch.int64)
@@ -69,15 +69,28 @@ def test_a_run_goes_on_from_a_checkpoint_of_the_other_kind(before, after, tmp_pa
     steps(first, 5); first.save(tmp_path)
     second.load(checkpoints(tmp_path)[-1])
     assert_equal(weights(first), weights(second))
+    for group in (*second.opt_G.param_groups, *second.opt_D.param_groups): assert isinstance(group["lr"], torch.Tensor) == bool(group["fused"]) == after
     a, b = steps(first, 2, 5), steps(second, 2, 5)
     assert a == pytest.approx(b, rel=1e-3)
 
 def test_a_recorded_run_stops_and_goes_on_bit_for_bit(tmp_path):
-    whole, first, second = (JointTrainer(get_preset("nano"), graph=TapeGraph) for _ in range(3))
+    "In a fresh trainer, and in one that has recorded a step of its own, whose optimizer's tensors the checkpoint replaces."
+    whole, first, second, used = (JointTrainer(get_preset("nano"), graph=TapeGraph) for _ in range(4))
     steps(whole, 9)
     steps(first, 5); first.save(tmp_path)
-    second.load(checkpoints(tmp_path)[-1]); steps(second, 4, 5)
-    assert_equal(weights(whole), weights(second))
+    steps(used, 7)
+    for trainer in (second, used):
+        trainer.load(checkpoints(tmp_path)[-1]); steps(trainer, 4, 5)
+        assert_equal(weights(whole), weights(trainer))
+
+def test_averaged_weights_follow_the_schedule_of_their_decay():
+    "Recorded, too: the share that is kept grows from step to step."
+    trainer = JointTrainer(get_preset("nano"), graph=TapeGraph)
+    for k in range(6):
+        before = trainer.ema.G.output_layer[2].weight.clone()
+        steps(trainer, 1, k)
+        now = trainer.model.G.output_layer[2].weight.detach()
+        torch.testing.assert_close(trainer.ema.G.output_layer[2].weight, torch.lerp(before, now, 1 - ema_decay(0.999, k)))
 
 def test_a_step_that_waits_for_a_result_runs_as_usual_and_says_why():
     class Waiting(JointTrainer):
