@@ -413,7 +413,7 @@ def follow_recipe(path: Path, photos: list[str] | None):
 # %% ../nbs/12_cli.ipynb #cba8d246
 @app.command("filter")
 def filter_command(
-    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="imagenet|tiny-imagenet|photos|folder")],
+    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="imagenet|imagenet-20|tiny-imagenet|photos|folder")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The list to write, CSV.", metavar="FILE", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
     split: Annotated[str, typer.Option(help="The part of the dataset.", metavar="train|val")] = "train",
@@ -532,7 +532,7 @@ Parameters of the notebook, set with -p KEY=VALUE:
 
 @app.command("evaluate", epilog=ROWS_AND_PARAMETERS)
 def evaluate_command(
-    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="photos|tiny-imagenet|imagenet|folder")] = "photos",
+    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="photos|imagenet-20|tiny-imagenet|imagenet|folder")] = "photos",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the notebook that was run.", metavar="DIR")] = Path("runs/evaluate"),
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
     n_images: Annotated[int | None, typer.Option("-n", "--n-images", help="Number of images, all where there are fewer; 0 for all, the notebook's own number when left out.", min=0, show_default=False)] = None,
