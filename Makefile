@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 README_DIR ?= .
 .DEFAULT_GOAL := help
-.PHONY: help install table1 figures benchmarks test readme clean
+.PHONY: help install table1 figures benchmarks test readme notebooks clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 18
@@ -49,6 +49,9 @@ readme: .venv/installed-dev  ## make README.md from nbs/index.ipynb
 	@awk '/^#\| /{next} /^```/{fence=!fence; if(fence && $$0=="```") $$0="```python"} \
 		{gsub(/\]\(\.\.\//, "]("); gsub(/src="\.\.\//, "src=\"")} 1' "$(README_DIR)/README.md" > "$(README_DIR)/README.md.part"
 	@mv "$(README_DIR)/README.md.part" "$(README_DIR)/README.md"
+
+notebooks: .venv/installed-dev  ## export the modules, clean the notebooks, keep their stored pictures small
+	@$(RUN) nbdev_export && $(RUN) nbdev_clean && $(BIN)/python .ci/small_pictures.py nbs/*.ipynb
 
 clean:  ## remove the virtual environment and everything that was measured into runs/
 	rm -rf .venv runs
