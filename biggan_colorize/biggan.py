@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGANConfig', 'power_iteration', 'as_matrix',
-           'SpectralNorm', 'PreparedWeight', 'prepare', 'forget', 'widened', 'SNConv2d', 'SNLinear', 'SNEmbedding',
-           'MeanOverProcesses', 'BatchNorm', 'share_statistics', 'ConditionalBatchNorm', 'OutputNorm', 'attend',
-           'attend_fused', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator', 'DownBlock', 'Discriminator',
-           'read_checkpoint', 'misfits', 'Undrawn', 'without_weights', 'load_strict', 'generator_config',
-           'discriminator_config', 'from_state', 'from_official']
+           'as_kernel', 'SpectralNorm', 'PreparedWeight', 'prepare', 'forget', 'widened', 'SNConv2d', 'SNLinear',
+           'SNEmbedding', 'MeanOverProcesses', 'BatchNorm', 'share_statistics', 'ConditionalBatchNorm', 'OutputNorm',
+           'attend', 'attend_fused', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator', 'DownBlock',
+           'Discriminator', 'read_checkpoint', 'misfits', 'Undrawn', 'without_weights', 'load_strict',
+           'generator_config', 'discriminator_config', 'from_state', 'from_official']
 
 # %% ../nbs/02_biggan.ipynb #78182a3e
 import re
@@ -66,17 +66,23 @@ def power_iteration(
     u: Tensor,  # (1, rows), the running estimate of the first left singular vector
     eps: float = 1e-6
 ):
-    "One step of the power method: the largest singular value of `W`, differentiable in `W`, and the improved `u`."
+    "One step of the power method: the largest singular value of `W`, differentiable in `W`, and the improved `u` (1, rows) and `v` (1, columns)."
     with torch.autocast(W.device.type, enabled=False):  # σ in full precision, whatever the layer computes in
         with torch.no_grad():
             v = F.normalize(u @ W, eps=eps)
             u = F.normalize(v @ W.T, eps=eps)
-        return (v @ W.T @ u.T).squeeze(), u
+        return (v @ W.T @ u.T).squeeze(), u, v
 
 # %% ../nbs/02_biggan.ipynb #f86f8e10
 def as_matrix(w: Tensor):
     "A weight as a matrix, one row an output channel; a view, whether it is stored channels last or first."
     return (w.permute(0, 2, 3, 1) if w.ndim == 4 and w.is_contiguous(memory_format=torch.channels_last) else w).flatten(1)
+
+
+def as_kernel(row: Tensor, w: Tensor):
+    "A row of `as_matrix(w)`, (1, columns), in the shape of w's kernels, (1, *w.shape[1:])."
+    if w.ndim < 4 or not w.is_contiguous(memory_format=torch.channels_last): return row.view(1, *w.shape[1:])
+    return row.view(1, *w.shape[2:], w.shape[1]).permute(0, 3, 1, 2)
 
 
 class SpectralNorm:
@@ -90,22 +96,19 @@ class SpectralNorm:
     def normalized_weight(self):
         "The weight over σ; `u0` moves in training mode only."
         if self.ready is not None and self.training: return PreparedWeight.apply(self.weight, self)
-        sigma, u = power_iteration(as_matrix(self.weight), self.u0, self.sn_eps)
+        sigma, u, _ = power_iteration(as_matrix(self.weight), self.u0, self.sn_eps)
         if self.training: self.u0.copy_(u)
         return self.weight / sigma
 
     @torch.no_grad()
     def prepare(self, dtype=torch.float32):
         "Computes the weight over σ, in `dtype`, for all forward passes in training mode until the next call; `u0` moves when the next one begins."
-        if self.ready is None:
+        if self.ready is not None: self.u0.copy_(self.u)
+        found = power_iteration(as_matrix(self.weight), self.u0, self.sn_eps)
+        if self.ready is None:  # from now on the same places, which a recorded step reads
             self.ready = torch.empty_like(self.weight, dtype=dtype)
-            self.u, self.v, self.sigma = torch.empty_like(self.u0), torch.empty_like(as_matrix(self.weight)[:1]), torch.empty_like(self.u0[0, 0])
-        else: self.u0.copy_(self.u)
-        W = as_matrix(self.weight)
-        self.v.copy_(F.normalize(self.u0 @ W, eps=self.sn_eps))
-        stretched = self.v @ W.T
-        self.u.copy_(F.normalize(stretched, eps=self.sn_eps))
-        self.sigma.copy_((stretched * self.u).sum())
+            self.sigma, self.u, self.v = map(torch.empty_like, found)
+        for place, value in zip((self.sigma, self.u, self.v), found): place.copy_(value)
         self.ready.copy_(self.weight / self.sigma)
 
 
@@ -122,9 +125,7 @@ class PreparedWeight(torch.autograd.Function):
         W, u, v, sigma = ctx.saved_tensors
         d = d.to(W.dtype)
         along = (d * W).sum() / sigma
-        if W.ndim == 4 and W.is_contiguous(memory_format=torch.channels_last): v = v.view(1, *W.permute(0, 2, 3, 1).shape[1:]).permute(0, 3, 1, 2)
-        else: v = v.view(1, *W.shape[1:])
-        return torch.addcmul(d, (u * -along).view(-1, *[1] * (W.ndim - 1)), v).div_(sigma), None
+        return torch.addcmul(d, (u * -along).view(-1, *[1] * (W.ndim - 1)), as_kernel(v, W)).div_(sigma), None
 
 
 def prepare(model: nn.Module, dtype=torch.float32):
@@ -263,7 +264,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, at_once: int = 512):
 
 
 def attend_fused(query: Tensor, key: Tensor, value: Tensor):
-    "The same by torch's fused kernels, forward and backward. They take only values as wide as the keys: zeros that widen queries and keys change no product."
+    "The same in the form that torch's fused kernels ask for, values as wide as the keys: zeros that widen queries and keys change no product."
     width = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
     q, k, v = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (query, key, value))  # a dimension for the heads, of which there is one
     return F.scaled_dot_product_attention(q, k, v, scale=1.)[:, 0, :, :value.shape[-1]]
