@@ -13,6 +13,7 @@ from efficientnet_lite_pytorch import EfficientNet
 
 from biggan_colorize.data import photo_patches
 from biggan_colorize.features import EfficientNetLite0, resize_rgb
+from biggan_colorize.gradients import FrozenDepthwise
 from biggan_colorize.precision import device_name, has_bfloat16
 
 def packaged(x, net, layout):
@@ -32,10 +33,14 @@ def by_torch(x, weight, bias, stride, padding, groups):
     "A convolution whose gradient torch computes its own way."
     return F.conv2d(x, weight, bias, stride, padding, 1, groups)
 
+def by_hand(x, weight, bias, stride, padding, groups):
+    "The same, where it is depthwise with the gradient by one more convolution, in either precision."
+    return FrozenDepthwise.apply(x, weight, bias, stride, padding) if groups == len(weight) else by_torch(x, weight, bias, stride, padding, groups)
+
 def gradient_rows(x, repetitions, precision):
     net, rows = EfficientNetLite0(), []
-    for form in ("by torch", "by convolutions"):
-        with patch("biggan_colorize.features.frozen_convolve", by_torch) if form == "by torch" else contextlib.nullcontext():
+    for form, convolve in (("by torch", by_torch), ("by convolutions", by_hand)):
+        with patch("biggan_colorize.features.frozen_convolve", convolve):
             rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net, precision)
         rows.append({"form": f"gradient at 64×64, {form}, {precision}", "images_per_second": rate, "gradient": got})
     first = rows[0]

@@ -48,7 +48,8 @@ def convolve(
     **how               # stride, padding
 ):
     "`f(x, weight, bias, **how)`; on a CPU the gradient of the bias is a sum of its own."
-    if bias is None or x.device.type != "cpu" or not (torch.is_grad_enabled() and bias.requires_grad): return f(x, weight, bias, **how)
+    trained = bias is not None and bias.requires_grad and torch.is_grad_enabled()
+    if not trained or x.device.type != "cpu": return f(x, weight, bias, **how)
     return BiasGradient.apply(f(x, weight, bias.detach(), **how), bias)
 
 
@@ -70,7 +71,8 @@ class FrozenDepthwise(torch.autograd.Function):
         weight, s, (H, W) = ctx.saved_tensors[0].to(d.dtype).flip(2, 3), ctx.stride, ctx.size
         edge = weight.shape[2] - 1
         if s == 1: return F.conv2d(d, weight, None, 1, edge - ctx.padding, 1, len(weight)), None, None, None, None
-        spread, start = d.new_zeros(*d.shape[:2], H + edge, W + edge).contiguous(memory_format=torch.channels_last), edge - ctx.padding
+        spread = d.new_zeros(*d.shape[:2], H + edge, W + edge).contiguous(memory_format=torch.channels_last)
+        start = edge - ctx.padding
         spread[:, :, start:start + s * d.shape[2]:s, start:start + s * d.shape[3]:s] = d
         return F.conv2d(spread, weight, None, 1, 0, 1, len(weight)), None, None, None, None
 
@@ -84,7 +86,7 @@ def frozen_convolve(x: Tensor, weight: Tensor, bias: Tensor, stride: int, paddin
 
 # %% ../nbs/00c_gradients.ipynb #a475496d
 class NormReLU(torch.autograd.Function):
-    "relu(gain · (x − mean)/std + bias) with the batch's statistics, whose running means move; keeps its input and its output."
+    "relu(gain · (x − mean)/std + bias) with the batch's statistics; keeps its input and its output for the gradient."
     @staticmethod
     def forward(ctx, x, gain, bias, running_mean, running_var, eps):
         y, mean, rstd = torch.native_batch_norm(x, None, None, running_mean, running_var, True, 0.1, eps)

@@ -20,7 +20,8 @@ class CudaGraph:
         "Runs f as usual, on the stream that will be recorded."
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="This instance was constructed with capturable")  # it soon will be recorded
+            # the optimizer will be recorded soon
+            warnings.filterwarnings("ignore", message="This instance was constructed with capturable")
             out = f()
         torch.cuda.current_stream().wait_stream(self.stream)
         return out
@@ -35,11 +36,12 @@ class CudaGraph:
 WAITS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::lift_fresh", "aten::equal", "aten::masked_select")
 
 class Tape(TorchDispatchMode):
-    "Keeps every operation that runs inside it, with its arguments and results; RuntimeError for one that a GPU could not record."
+    "Keeps each operation with its arguments and results; RuntimeError for one that a GPU could not record."
     def __init__(self): super().__init__(); self.operations = []
 
     def __torch_dispatch__(self, op, types, args=(), kwargs=None):
-        if op.name().split(".")[0] in WAITS: raise RuntimeError(f"{op.name()} is not permitted while a step is recorded.")
+        name = op.name().split(".")[0]
+        if name in WAITS: raise RuntimeError(f"{name} is not permitted while a step is recorded.")
         out = op(*args, **(kwargs or {}))
         self.operations.append((op, args, kwargs or {}, out))
         return out
