@@ -64,10 +64,12 @@ class ColorizerConfig:
     gamut: str = "chroma"         # colours that no screen has: "chroma" is reduced, or "clip"
     bn_eps: float = 1e-4
     sn_eps: float = 1e-6
+    eye: str = ""                 # of E: "efficientnet-lite0" as in `photo`, see `encoder.Eye`; "" is the paper's encoder
 
     def __post_init__(self):
-        for k, known in dict(gray=GRAYS, lightness=LIGHTNESSES, gamut=("chroma", "clip")).items():
+        for k, known in dict(gray=GRAYS, lightness=LIGHTNESSES, gamut=("chroma", "clip"), eye=("", "efficientnet-lite0")).items():
             if getattr(self, k) not in known: raise ValueError(f"{k} is one of {', '.join(known)}, not {getattr(self, k)!r}.")
+        if self.eye and not self.feature_resolution: raise ValueError("An eye adds to a feature map, and z-space (feature_resolution 0) has none.")
 
     @property
     def biggan(self):
@@ -88,7 +90,7 @@ class Colorizer(nn.Module):
         self.G = cut(Generator(cfg.biggan, init), cfg.feature_resolution)
         self.start = block_index(cfg.feature_resolution, cfg.resolution) if cfg.feature_resolution else 0
         args = dict(n_condition=cfg.shared_dim, class_path=cfg.class_path, dropout=cfg.dropout, init=init)
-        self.E = (Encoder(cfg.encoder_ch, cfg.n_down, cfg.biggan.channels[self.start], **args) if cfg.feature_resolution
+        self.E = (Encoder(cfg.encoder_ch, cfg.n_down, cfg.biggan.channels[self.start], eye=cfg.eye, **args) if cfg.feature_resolution
                   else ZEncoder(cfg.encoder_ch, cfg.n_down, cfg.dim_z, **args))
 
     @property

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'OFFLINE', 'WEIGHT_URLS', 'FRECHET_BACKENDS', 'PERCEPTUAL_BACKENDS', 'check_rgb', 'check_pair', 'resize_rgb',
-           'Frozen', 'FrozenConv2d', 'folded', 'fold_norms', 'EfficientNetLite0', 'restrict', 'PerceptualDistance',
-           'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend', 'perceptual_distance']
+           'Frozen', 'FrozenConv2d', 'folded', 'fold_norms', 'EfficientNetLite0', 'shared_lite0', 'restrict', 'hedged',
+           'PerceptualDistance', 'weights_file', 'Backend', 'Inception', 'LPIPSDistance', 'load_backend',
+           'perceptual_distance']
 
 # %% ../nbs/01b_features.ipynb #3ca513d4
-import contextlib, io, warnings
+import contextlib, functools, io, warnings
 from pathlib import Path
 from typing import Protocol
 from urllib.error import URLError
@@ -124,6 +125,13 @@ class EfficientNetLite0(Frozen):
             if i in stages: out.append(h)
         return out
 
+@functools.cache
+def shared_lite0(
+    device: str = "cpu",
+) -> EfficientNetLite0:
+    "The process's one frozen network on a device, for modules that look through it and never change it; float32, or the caller's autocast."
+    return EfficientNetLite0().to(device)
+
 # %% ../nbs/01b_features.ipynb #b1e628d4
 def restrict(
     probs: torch.Tensor, # (B, 1000), in ImageNet's order
@@ -134,6 +142,17 @@ def restrict(
     if not any(c in number for c in classes): raise ValueError("The classifier knows none of this model's classes: name one yourself.")
     p = torch.stack([probs[:, number[c]] if c in number else torch.zeros_like(probs[:, 0]) for c in classes], 1)
     return p / p.sum(1, keepdim=True).clamp_min(1e-30)
+
+def hedged(
+    probs: torch.Tensor, # (B, 1000), in ImageNet's order
+    classes: list, # WordNet ids that a model knows
+) -> torch.Tensor:
+    "Probabilities of `classes`, (B, n) of sum 1; what the classifier gives to all others is spread evenly over them. The less of an image is known, the nearer to all classes alike."
+    number = {wnid: k for k, wnid in enumerate(imagenet_wnids())}
+    known = [k for k, c in enumerate(classes) if c in number]
+    p = probs.new_zeros(len(probs), len(classes))
+    p[:, known] = probs[:, [number[classes[k]] for k in known]]
+    return p + (1 - p.sum(1, keepdim=True)) / len(classes)
 
 # %% ../nbs/01b_features.ipynb #cb9f1c56
 class PerceptualDistance(Frozen):

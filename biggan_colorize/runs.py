@@ -202,12 +202,14 @@ def write_checkpoint(
 
 
 def read_checkpoint(path, preset, device="cpu"):
-    "The state of a checkpoint of this very preset, else ValueError; no code in the file is run."
+    """The state of a checkpoint of this very preset, else ValueError; no code in the file is run. `epochs` may differ: a run can be made longer.
+    A setting that an older checkpoint does not know has its default."""
     try: state = torch.load(path, map_location=device, weights_only=True)
     except Exception: raise ValueError(f"{path} cannot be read as a checkpoint: remove it, and training goes on from the one before.") from None
-    theirs, ours = json.loads(state["preset"]), json.loads(json.dumps(asdict(preset)))
-    other = [k for k in ours if theirs.get(k) != ours[k] and k != "precision"]  # which `Trainer.load` looks at
-    if other: raise ValueError(f"{path} is of another preset: {other[0]} is {theirs.get(other[0])} there and {ours[other[0]]} here. Train into another folder.")
+    ours, defaults = (json.loads(json.dumps(asdict(p))) for p in (preset, type(preset)()))
+    theirs = {k: defaults.get(k, {}) | v if isinstance(v, dict) else v for k, v in (defaults | json.loads(state["preset"])).items()}
+    other = [k for k in ours if theirs[k] != ours[k] and k not in ("precision", "epochs")]  # `Trainer.load` looks at the precision
+    if other: raise ValueError(f"{path} is of another preset: {other[0]} is {theirs[other[0]]} there and {ours[other[0]]} here. Train into another folder.")
     return state
 
 

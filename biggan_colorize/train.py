@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['AUGMENTATIONS', 'CHANCES', 'TRAINERS', 'luma', 'put_back_luma', 'update_ema', 'ema_decay', 'recolored', 'translated',
            'cut_out', 'augment', 'save_prior', 'read_prior', 'load_prior', 'set_grad', 'Part', 'Trainer', 'as_floats',
-           'recording', 'precision_to_go_on', 'JointTrainer', 'spread_start', 'shared_layout', 'PriorTrainer',
-           'sample_grid', 'training_set', 'run', 'images_of', 'resume', 'Loop', 'tensorboard_writer']
+           'recording', 'precision_to_go_on', 'told_classes', 'JointTrainer', 'spread_start', 'shared_layout',
+           'PriorTrainer', 'sample_grid', 'training_set', 'run', 'images_of', 'resume', 'Loop', 'peak_memory',
+           'tensorboard_writer']
 
 # %% ../nbs/06_train.ipynb #10838c88
 import copy, json, sys, time, warnings
@@ -155,6 +156,7 @@ class Part:
     y: Tensor              # (b,)
     z: Tensor              # (b,dim_z)
     flipped: Tensor        # (b,), which of them were mirrored
+    told: Tensor           # (b,), which of them E and G are told the class of
     chance: Tensor         # (b,3,CHANCES) for `augment`: of x, of x_fake for D, of x_fake for G
     x_fake: Tensor = None  # generated
 
@@ -225,22 +227,23 @@ class Trainer:
         flipped = torch.rand(p.batch, generator=g) < 0.5
         z = torch.randn(p.batch, p.model.dim_z, generator=g) * p.model.z_std
         chance = torch.rand(p.batch, 3, CHANCES, generator=g)
-        flipped, z, chance = map(self.process.share, (flipped, z, chance))
-        return dict(x=x, y=y, z=z, flipped=flipped, chance=chance, decay=torch.tensor(ema_decay(p.ema, self.steps)))
+        told = torch.rand(p.batch, generator=g) >= p.class_dropout
+        flipped, z, chance, told = map(self.process.share, (flipped, z, chance, told))
+        return dict(x=x, y=y, z=z, flipped=flipped, told=told, chance=chance, decay=torch.tensor(ema_decay(p.ema, self.steps)))
 
-    def updates(self, x, y, z, flipped, chance, decay):
+    def updates(self, x, y, z, flipped, told, chance, decay):
         "The step itself: tensors on the device → the mean losses. Nothing in it depends on a number that changes, so that a graph can replay it."
-        parts, losses = self.parts(x, y, z, flipped, chance), {}
+        parts, losses = self.parts(x, y, z, flipped, told, chance), {}
         if self.trains_D: losses |= self.update(self.opt_D, self.loss_D, parts, self.run_D)
         if self.trains_G: losses |= self.update(self.opt_G, self.loss_G, parts, self.run_model)
         update_ema(self.ema, self.model, decay)
         return losses
 
-    def parts(self, x, y, z, flipped, chance, **_):
+    def parts(self, x, y, z, flipped, told, chance, **_):
         "The images as floats, some of them mirrored, in parts of equal size."
         x = as_floats(x)
         x = torch.where(flipped[:, None, None, None], x.flip(-1), x).contiguous(memory_format=torch.channels_last)
-        return [Part(*v) for v in zip(*(v.chunk(self.accumulate) for v in (x, y, z, flipped, chance)))]
+        return [Part(*v) for v in zip(*(v.chunk(self.accumulate) for v in (x, y, z, flipped, told, chance)))]
 
     def update(self, opt, loss, parts, net):
         "Gradients of `loss` over all parts and processes, and a step of Adam → the mean losses; the first named one is what is minimized."
@@ -329,6 +332,11 @@ def precision_to_go_on(used, wanted, device, path):
     return used
 
 # %% ../nbs/06_train.ipynb #abc9b03b
+def told_classes(y, told, n_classes: int):
+    "Classes (B,) as weights (B,n_classes): 1 for the image's own where `told` (B,), all classes alike elsewhere."
+    return torch.where(told[:, None], (y[:, None] == torch.arange(n_classes, device=y.device)).float(), 1 / n_classes)
+
+
 class JointTrainer(Trainer):
     "The paper's training (§2.3): E, G and D together, from a prior or from random weights."
     def networks(self):
@@ -343,7 +351,8 @@ class JointTrainer(Trainer):
 
     def generate(self, part):
         "G(E(x_gray, y), y, z) as RGB (b,3,H,W)."
-        with self.autocast(): x_hat = self.run_model(to_gray(part.x, self.preset.model.gray), part.y, part.z)
+        y = told_classes(part.y, part.told, self.preset.model.n_classes) if self.preset.class_dropout else part.y
+        with self.autocast(): x_hat = self.run_model(to_gray(part.x, self.preset.model.gray), y, part.z)
         x_fake = x_hat_to_rgb(x_hat.float())
         return put_back_luma(x_fake, part.x) if self.preset.luma_in_loss else x_fake
 
@@ -435,6 +444,7 @@ def run(
     data=None,               # where the datasets lie
     out="runs/train",        # folder for checkpoints, log, samples and weights; all processes have to see it
     settings: dict = {},     # changes to the preset, see `get_preset`
+    images: int = 0,         # budget in images instead of the preset's epochs
     device=None,             # "cuda" where there is one
     every: int = 50,         # steps between rows of the log
     save_every: int = 500,   # steps between checkpoints
@@ -452,12 +462,12 @@ def run(
     torch.backends.cudnn.benchmark = p.model.resolution > 64  # on a GPU: the first steps try every kernel, which is for large images and long runs
     with processes(device) as process:
         dataset = training_set(p, data, filter_list or out / "colorful.csv", process, workers)
+        if images: p = replace(p, epochs=images / (len(dataset) // p.batch * p.batch))
         source = images_of(dataset, p.model.resolution, process.device)
         trainer = TRAINERS[p.stage](p, dataset.classes, process, accumulate, shared_statistics, compile, graph)
         resume(trainer, out)
-        loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard)
-        if loop.run() and process.main:
-            trainer.write_weights(out / "model.safetensors", **loop.about(dataset.name))
+        loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard, dataset.name)
+        if loop.run() and process.main: trainer.write_weights(out / "model.safetensors", **loop.about(dataset.name))
     return trainer
 
 
@@ -479,13 +489,16 @@ def resume(trainer: Trainer, out: Path):
 # %% ../nbs/06_train.ipynb #e6ead41f
 class Loop:
     "Steps from where the trainer stands to the end of the last epoch, and writes what has to be written on the way."
-    def __init__(self, trainer, source, n, out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard=False):
-        self.trainer, self.source, self.out, self.process, self.n = trainer, source, Path(out), trainer.process, n
+    def __init__(self, trainer, source, n, out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard=False, dataset=""):
+        self.trainer, self.source, self.out, self.process, self.n, self.dataset = trainer, source, Path(out), trainer.process, n, dataset
         self.every, self.save_every, self.keep, self.sample_every, self.snapshot_every = every, save_every, keep, sample_every, snapshot_every
         self.minutes, self.workers, self.skipped = minutes, workers, set(source[2] if isinstance(source, tuple) else ())
         if isinstance(source, tuple): self.source = *(v.to(self.process.device) for v in source[:2]), source[2]
         self.per_epoch = n // trainer.preset.batch
-        self.total = int(trainer.preset.epochs * self.per_epoch)
+        self.total = int(trainer.preset.epochs * self.per_epoch + 1e-6)
+        if trainer.steps > self.total:
+            raise ValueError(f"{self.out} has seen {trainer.images:,} images, more than the {self.total * trainer.preset.batch:,} that were asked for: "
+                             "take its snapshots, or train into another folder.")
         self.log = Log(self.out / "log.csv", trainer.images, trainer.open_steps)
         self.board = tensorboard_writer(self.out) if tensorboard and self.process.main else None
 
@@ -517,7 +530,7 @@ class Loop:
         if not self.process.main: return
         if self.sample_every and t.steps % self.sample_every == 0: self.sample()
         if self.snapshot_every and t.steps % self.snapshot_every == 0:
-            t.write_weights(self.out / "snapshots" / f"{t.images:010d}.safetensors", images_seen=t.images)
+            t.write_weights(self.out / "snapshots" / f"{t.images:010d}.safetensors", **self.about(self.dataset))
 
     def save(self):
         self.log.check()
@@ -543,7 +556,16 @@ class Loop:
         "What is kept beside the weights."
         return dict(preset=asdict(self.trainer.preset), images_seen=self.trainer.images, training_images=self.n, dataset=dataset,
                     seconds=self.log.rows[-1]["seconds"] if self.log.rows else None, device=device_name(self.process.device),
-                    precision=self.trainer.precision, step=self.trainer.captured.mode)
+                    precision=self.trainer.precision, step=self.trainer.captured.mode, peak_memory_mib=peak_memory(self.process.device))
+
+
+def peak_memory(device):
+    "The most memory that this process has held, in MiB: torch's on a GPU, else the resident memory."
+    if str(device).startswith("cuda"): return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    try: import resource  # Windows has none
+    except ImportError: return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 2**10))  # bytes on macOS, KiB on Linux
 
 
 def tensorboard_writer(out):

@@ -280,7 +280,7 @@ def test_images_that_cannot_be_decoded(tmp_path):
 def test_runs_of_the_family_side_by_side(tmp_path):
     "Runs in processes of their own end with the weights of runs one after another; a pause and a missing prior are what they are alone."
     runs = {"mini-prior": Run("nano-prior", {}, "prior"), "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
-    how = dict(runs=runs, settings={"batch": 64}, scale=0.5, device="cpu")
+    how = dict(runs=runs, settings={"batch": 64}, images=256, device="cpu")
     with pytest.raises(FileNotFoundError, match="train mini-prior first"): train_family(None, tmp_path / "none", ["mini-16"], at_once=2, **how)
     assert not train_family(None, tmp_path / "two", runs, minutes=1e-9, at_once=2, **how)
     assert train_family(None, tmp_path / "two", runs, at_once=2, **how)
