@@ -12,25 +12,28 @@ from torch.nn import functional as F
 from .cic import conv_block
 from .mini import MiniBaseline, MiniTrainer, net_input
 from ..color import gray_lightness, rgb_to_lab, to_gray
+from ..colorizer import ColorizerConfig
 
 # %% ../../nbs/09j_mini_chromagan.ipynb #d0757f37
 class MiniChromaGAN(MiniBaseline):
-    "Gray (B,1,64,64) → ab (B,2,64,64) in units of 110; the class comes from the picture itself."
+    "Gray (B,1,R,R) → ab (B,2,R,R) in units of 110; the class comes from the picture itself."
     name = "chromagan"
-    def __init__(self, ch=16):
-        super().__init__()
+    def __init__(self, cfg: ColorizerConfig):
+        super().__init__(cfg)
+        ch, c = cfg.ch, 8 * cfg.ch
         def up(): return nn.Upsample(scale_factor=2)
-        c = 8 * ch
-        self.trunk = nn.Sequential(conv_block(1, ch, ch, stride=2), conv_block(ch, 2 * ch, 4 * ch, stride=2), conv_block(4 * ch, c, c))            # 16×16
+        widths = [(1, ch, ch), (ch, 2 * ch, 4 * ch), (4 * ch, c, c)][:self.halvings]
+        larger = [layer for _ in widths[2:] for layer in (up(), conv_block(c // 8, c // 8))]                          # 128
+        self.trunk = nn.Sequential(*(conv_block(*w, stride=2) for w in widths), conv_block(widths[-1][-1], c, c))     # 16×16
         self.shared = nn.Sequential(conv_block(c, c // 2, stride=2), conv_block(c // 2, c // 2), conv_block(c // 2, c // 2, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.class_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, self.cfg.n_classes))
+        self.class_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, cfg.n_classes))
         self.global_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, c // 2), nn.ReLU())
         self.middle = nn.Sequential(conv_block(c, c // 2), conv_block(c // 2, c // 2))
         self.color = nn.Sequential(nn.Conv2d(c, c // 2, 3, padding=1), nn.ReLU(), up(), conv_block(c // 2, c // 4, c // 4), up(),                   # 32, 64
-                                   conv_block(c // 4, c // 8), nn.Conv2d(c // 8, 2, 3, padding=1), nn.Tanh())
+                                   conv_block(c // 4, c // 8), *larger, nn.Conv2d(c // 8, 2, 3, padding=1), nn.Tanh())
 
     def both(self, x_gray):
-        "ab, and the logits (B,100) of the picture's class."
+        "ab, and the logits (B,n_classes) of the picture's class."
         t = self.trunk(net_input(x_gray))
         s, m = self.shared(t), self.middle(t)
         g = self.global_head(s)[:, :, None, None].expand(-1, -1, *m.shape[2:])
@@ -40,10 +43,10 @@ class MiniChromaGAN(MiniBaseline):
 
 # %% ../../nbs/09j_mini_chromagan.ipynb #aff20440
 class PatchCritic(nn.Module):
-    "Lab (B,3,64,64), every channel in 0..1 → one score for each of 8×8 overlapping patches, (B,64)."
-    def __init__(self, ch=32):
+    "Lab (B,3,R,R), every channel in 0..1 → one score for each of 8×8 overlapping patches, (B,64)."
+    def __init__(self, ch=32, halvings=3):  # of R down to 8
         super().__init__()
-        widths = (3, ch, 2 * ch, 4 * ch)
+        widths = [3, *(ch * min(2**k, 4) for k in range(halvings))]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
         self.out = nn.Conv2d(4 * ch, 1, 3, padding=1)
 
@@ -68,7 +71,9 @@ def gradient_penalty(
 class ChromaGANTrainer(MiniTrainer):
     PENALTY, CLASS, UNIT = 10., 0.003, 110 / 255   # λ of the penalty and of the class, as published; ab in 0..1, as published
 
-    def networks(self): return super().networks()[0], PatchCritic()
+    def networks(self):
+        model = super().networks()[0]
+        return model, PatchCritic(2 * model.cfg.ch, model.halvings + 1)
 
     def lab(self, x_gray, ab):
         "What the critic is shown: every channel in 0..1."

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from .cic import annealed_mean, conv_block, gamut_bins, up_conv
 from .mini import MiniBaseline, MiniTrainer, net_input
 from ..color import rgb_to_lab, to_gray
+from ..colorizer import ColorizerConfig
 
 # %% ../../nbs/09h_mini_cic.ipynb #d24d88da
 LIMIT = 110  # ab of a screen's colours lies between -LIMIT and LIMIT
@@ -73,22 +74,24 @@ def soft_cross_entropy(
 
 # %% ../../nbs/09h_mini_cic.ipynb #0f2ac138
 class MiniCIC(MiniBaseline):
-    "Gray (B,1,64,64) → one number for each class of colour at half the side, (B,261,32,32)."
+    "Gray (B,1,R,R) → one number for each class of colour, (B,261,32,32)."
     name, T = "cic", 0.38
-    def __init__(self, ch=32):
-        super().__init__()
-        centres = gamut_bins()
+    def __init__(self, cfg: ColorizerConfig):
+        super().__init__(cfg)
+        ch, centres = 2 * cfg.ch, gamut_bins()
         self.register_buffer("centres", centres)
         self.register_buffer("weights", torch.ones(len(centres)))   # of the classes; measured before training
+        widths = [1, *(ch * 2**k for k in range(self.halvings))]
         self.net = nn.Sequential(
-            conv_block(1, ch, ch, stride=2), conv_block(ch, 2 * ch, 2 * ch, stride=2),                                   # 32, 16
-            conv_block(2 * ch, 4 * ch, 4 * ch), conv_block(4 * ch, 4 * ch, 4 * ch, dilation=2),
+            *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),                                        # …, 32, 16
+            conv_block(widths[-1], 4 * ch, 4 * ch), conv_block(4 * ch, 4 * ch, 4 * ch, dilation=2),
             up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))     # 32
 
     def forward(self, x_gray, y=None): return self.net(net_input(x_gray))
 
     def ab(self, x_gray, y=None):
-        return F.interpolate(annealed_mean(self(x_gray).float(), self.centres, self.T), scale_factor=2, mode="bilinear", align_corners=False)
+        ab = annealed_mean(self(x_gray).float(), self.centres, self.T)
+        return F.interpolate(ab, scale_factor=self.resolution // ab.shape[-1], mode="bilinear", align_corners=False)
 
 
 class CICTrainer(MiniTrainer):
@@ -101,7 +104,7 @@ class CICTrainer(MiniTrainer):
         return source
 
     def loss_G(self, part):
-        "At half the side, as the network answers."
+        "At the side at which the network answers."
         with self.autocast(): logits = self.run_model(to_gray(part.x), part.y)
-        ab = F.avg_pool2d(rgb_to_lab(part.x)[:, 1:], 2)
+        ab = F.avg_pool2d(rgb_to_lab(part.x)[:, 1:], part.x.shape[-1] // logits.shape[-1])
         return {"G": soft_cross_entropy(logits, look_up(self.table[0], ab), look_up(self.table[1], ab), self.model.weights)}

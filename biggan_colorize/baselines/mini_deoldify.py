@@ -13,7 +13,7 @@ from .deoldify import ShuffleUp
 from .mini import MiniBaseline, MiniTrainer
 from ..biggan import Discriminator, SNConv2d, SelfAttention
 from ..color import rgb_to_lab, rgb_to_x_hat, to_gray
-from ..presets import MINI
+from ..colorizer import ColorizerConfig
 from ..train import JointTrainer, put_back_luma
 
 # %% ../../nbs/09k_mini_deoldify.ipynb #b35ea25b
@@ -28,20 +28,29 @@ class Up(nn.Module):
 
 # %% ../../nbs/09k_mini_deoldify.ipynb #1d724577
 class MiniDeOldify(MiniBaseline):
-    "Gray (B,1,64,64) → RGB (B,3,64,64) in [0, 1]; the encoder is the trunk of BigGAN's discriminator."
+    "Gray (B,1,R,R) → RGB (B,3,R,R) in [0, 1]; the encoder is the trunk of BigGAN's discriminator."
     name = "deoldify"
-    def __init__(self, n=128):
-        super().__init__()
-        self.body = Discriminator(MINI.biggan).blocks[:3]                                                            # 32, 16, 8
-        self.bridge = nn.Sequential(nn.BatchNorm2d(64), nn.ReLU(), SNConv2d(64, n), nn.ReLU(), nn.BatchNorm2d(n), SNConv2d(n, n), nn.ReLU(), nn.BatchNorm2d(n))
-        self.ups = nn.ModuleList([Up(n, n // 2, 32, n, attention=True), Up(n, n // 2, 16, n // 2)])                  # 16, 32
-        self.last = ShuffleUp(SNConv2d(n // 2, n, 1))                                                                # 64
-        self.residual = nn.Sequential(SNConv2d(n // 4 + 1, n // 4 + 1), nn.ReLU(), SNConv2d(n // 4 + 1, n // 4 + 1), nn.ReLU())
-        self.out = SNConv2d(n // 4 + 1, 3, 1)
+    def __init__(self, cfg: ColorizerConfig):
+        super().__init__(cfg)
+        D = Discriminator(cfg.biggan)
+        self.body, n = D.blocks[:self.halvings + 1], 8 * cfg.ch                                                      # …, 16, 8
+        skips = [block[0].conv2.out_channels for block in self.body]
+        deep = skips.pop()
+        self.bridge = nn.Sequential(nn.BatchNorm2d(deep), nn.ReLU(), SNConv2d(deep, n), nn.ReLU(), nn.BatchNorm2d(n), SNConv2d(n, n), nn.ReLU(), nn.BatchNorm2d(n))
+        self.ups = nn.ModuleList([Up(n, n // 2, skips.pop(), n, attention=True)])                                    # 16
+        while skips:                                                                                                 # 32, …
+            self.ups.append(Up(n, n // 2, skips.pop(), n // 2))
+            n //= 2
+        self.last = ShuffleUp(SNConv2d(n, 2 * n, 1))                                                                 # R
+        n = n // 2 + 1
+        self.residual = nn.Sequential(SNConv2d(n, n), nn.ReLU(), SNConv2d(n, n), nn.ReLU())
+        self.out = SNConv2d(n, 3, 1)
 
     def start_from(self, D: Discriminator):
-        "The encoder becomes a trained discriminator's trunk."
-        self.body.load_state_dict(D.blocks[:3].state_dict())
+        "The encoder becomes a trained discriminator's trunk; ValueError for one of another size or width."
+        if (D.cfg.resolution, D.cfg.ch) != (self.resolution, self.cfg.ch):
+            raise ValueError(f"The encoder is of {self.resolution} pixels and width {self.cfg.ch}, the prior's D of {D.cfg.resolution} and {D.cfg.ch}.")
+        self.body.load_state_dict(D.blocks[:len(self.body)].state_dict())
         return self
 
     def forward(self, x_gray, y=None):
