@@ -72,14 +72,15 @@ def find_photos(inputs: list[Path | str], out: Path) -> list[Photo]:
 def checked_labels(
     labels: list[str],  # as asked for
     guesses: int,       # so many of the classifier's best classes are added
-    classes: list       # of the model
+    classes: list,      # of the model
+    usual: str = "guess"  # when nothing is asked for, see `photographs.usual_label`
 ) -> list[str]:
-    "The labels asked for, each once, `guess` when there is none; ValueError suggests close names."
+    "The labels asked for, each once, or the usual one; ValueError suggests close names."
     import torch
     from biggan_colorize.photographs import choose_class
     if not classes and labels: raise ValueError("This model's classes have no names: leave --label out.")
     if classes and guesses > len(classes): raise ValueError(f"The model has {len(classes)} classes: ask for at most as many guesses, not {guesses}.")
-    asked = list(dict.fromkeys(labels + [f"guess-{k + 1}" for k in range(guesses)])) or ["guess"]
+    asked = list(dict.fromkeys(labels + [f"guess-{k + 1}" for k in range(guesses)])) or [usual]
     for label in asked: choose_class(label, classes, lambda: torch.ones(len(classes)))
     return asked
 
@@ -356,8 +357,8 @@ def load_model(name: str):
 def colorize_command(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures; made when it is not there.", metavar="DIR", show_default=False)],
     photos: Annotated[list[str] | None, typer.Argument(help="Photographs in any format that PIL reads, folders of them, or - for the standard input.", metavar="PHOTO", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
-    labels: Annotated[list[str], typer.Option("--label", help="Class: name, WordNet id or index; guess, guess-2, …; mixed (all by their probability); any. Repeated, one picture each. Left out, a classifier chooses.", metavar="LABEL", show_default=False)] = [],
+    model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "photo",
+    labels: Annotated[list[str], typer.Option("--label", help="Class: name, WordNet id or index; guess, guess-2, …; mixed (all by their probability); any. Repeated, one picture each. Left out: any for photo, which needs no class; a classifier's guess for other models.", metavar="LABEL", show_default=False)] = [],
     guesses: Annotated[int, typer.Option(help="Also colour with the classifier's N most likely classes.", metavar="N", min=0)] = 0,
     seeds: Annotated[list[str], typer.Option("--seeds", "--seed", help="One picture a seed: 0,1,2 or repeated.", metavar="K,K,...")] = ["0"],
     truncation: Annotated[float | None, typer.Option(help="Keep z within ± this; no limit when left out.", show_default=False)] = None,
@@ -370,7 +371,7 @@ def colorize_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are already there.")] = False,
 ):
     "Colorize photographs and folders of them. What an earlier run has made is left out. Exit status 1 when any of them failed."
-    from biggan_colorize.photographs import Settings, weights_path
+    from biggan_colorize.photographs import Settings, usual_label, weights_path
     from biggan_colorize.table import sha256
     if not photos and not from_json: raise ValueError("Name a photograph or a folder of them, or a recipe with --from-json.")
     if sheet and sheet.suffix.lower() != ".png": raise ValueError(f"A contact sheet is a .png file, not {sheet}.")
@@ -379,7 +380,7 @@ def colorize_command(
     numbers = parse_seeds(seeds)
     base = settings or Settings(model, truncation=truncation, lightness=lightness, gamut=gamut, upsampling=upsampling)
     colorizer = load_model(base.model)
-    variants = [base] if settings else [replace(base, label=label, seed=seed) for label in checked_labels(labels, guesses, list(colorizer.classes)) for seed in numbers]
+    variants = [base] if settings else [replace(base, label=label, seed=seed) for label in checked_labels(labels, guesses, list(colorizer.classes), usual_label(colorizer)) for seed in numbers]
     work = Work(colorizer, sha256(weights_path(base.model)), variants, writable_folder(out), find_done(out), overwrite)
     raise typer.Exit(colorize_all(found, work, as_json, sheet))
 

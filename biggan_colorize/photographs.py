@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DESCRIBES', 'EXIF', 'GPS', 'OF_THE_FILE', 'Photograph', 'use_profile', 'read_exif', 'keep_exif', 'keep_resolution',
            'things_kept', 'count_pictures', 'open_photo', 'load_classifier', 'class_probabilities', 'Chosen',
-           'short_name', 'choose_class', 'Settings', 'weights_path', 'colorize_as', 'load_model', 'digest', 'Recipe',
-           'make_recipe', 'read_recipe', 'check_recipe', 'save_result', 'Cell', 'sheet_font', 'fit_text',
-           'contact_sheet']
+           'short_name', 'choose_class', 'usual_label', 'Settings', 'weights_path', 'colorize_as', 'load_model',
+           'digest', 'Recipe', 'make_recipe', 'read_recipe', 'check_recipe', 'save_result', 'Cell', 'sheet_font',
+           'fit_text', 'contact_sheet']
 
 # %% ../nbs/10c_photographs.ipynb #7d7ded57
 import functools, hashlib, io, json, math, re
@@ -156,6 +156,11 @@ def choose_class(
     if not 1 <= rank <= len(classes): raise ValueError(f"Guesses go from guess-1 to guess-{len(classes)}, not {label}.")
     k = int(p.argsort(descending=True, stable=True)[rank - 1])
     return Chosen(k, short_name(classes[k]), classes[k], p[k].item())
+
+
+def usual_label(model):
+    "The label for a photograph when nobody names one: what the weights' JSON says they are best with, else the classifier's guess."
+    return getattr(model, "info", {}).get("label", "guess")
 
 # %% ../nbs/10c_photographs.ipynb #d011f42b
 @dataclass(frozen=True)

@@ -207,7 +207,14 @@ def test_convert_runs_no_code_of_a_pickle(run, tmp_path):
 
 @pytest.mark.skipif(not MINI.exists(), reason="the weights of mini are not in the package")
 def test_mini_colorizes_a_photograph(run, album, tmp_path):
-    shown = plain(run("biggan-colorize", "colorize", album, "-o", tmp_path/"out"), 0)
+    shown = plain(run("biggan-colorize", "colorize", album, "-o", tmp_path/"out", "--model", "mini"), 0)
     assert len(outputs(tmp_path/"out")) == 2 and "probability" in shown
     made = np.array(Image.open(next((tmp_path/"out").glob("cat.png_*.png")))).astype(int)
     assert np.ptp(made, axis=2).mean() > 5  # a gray image has 0: mean of largest minus smallest channel
+
+@pytest.mark.skipif(not MINI.with_name("photo.safetensors").exists(), reason="the weights of photo are not in the package")
+def test_without_model_and_label_photo_colorizes_a_photograph_of_any_content(run, album, tmp_path):
+    shown = plain(run("biggan-colorize", "colorize", album/"cat.png", "-o", tmp_path/"out"), 0)
+    assert outputs(tmp_path/"out") == ["cat.png_any_seed0.png"] and "probability" not in shown
+    made = np.array(Image.open(tmp_path/"out/cat.png_any_seed0.png")).astype(int)
+    assert np.ptp(made, axis=2).mean() > 5

@@ -203,7 +203,7 @@ def test_what_colorize_wrote_is_a_folder_row_and_scores_what_was_measured(user, 
     from biggan_colorize.colorizer import Colorizer
     model = Colorizer.from_pretrained("mini")
     originals = write(tmp_path/"in", [*shots(2, (300, 200)), *photo_patch_images(2)])
-    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--label", "goldfish")
+    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--model", "mini", "--label", "goldfish")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path/"ours").glob("*_goldfish_seed0.png"))) == 4
     images = dataset(originals)
