@@ -203,11 +203,13 @@ def write_checkpoint(
 
 def read_checkpoint(path, preset, device="cpu"):
     """The state of a checkpoint of this very preset, else ValueError; no code in the file is run. `epochs` may differ: a run can be made longer.
-    A setting that an older checkpoint does not know has its default."""
+    The prior's file may lie elsewhere, as on another machine. A setting that an older checkpoint does not know has its default."""
     try: state = torch.load(path, map_location=device, weights_only=True)
     except Exception: raise ValueError(f"{path} cannot be read as a checkpoint: remove it, and training goes on from the one before.") from None
     ours, defaults = (json.loads(json.dumps(asdict(p))) for p in (preset, type(preset)()))
     theirs = {k: defaults.get(k, {}) | v if isinstance(v, dict) else v for k, v in (defaults | json.loads(state["preset"])).items()}
+    for p in (ours, theirs):
+        if p["prior"].endswith(".safetensors"): p["prior"] = "/".join(Path(p["prior"]).parts[-2:])
     other = [k for k in ours if theirs[k] != ours[k] and k not in ("precision", "epochs")]  # `Trainer.load` looks at the precision
     if other: raise ValueError(f"{path} is of another preset: {other[0]} is {theirs[other[0]]} there and {ours[other[0]]} here. Train into another folder.")
     return state

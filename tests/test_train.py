@@ -288,3 +288,19 @@ def test_runs_of_the_family_side_by_side(tmp_path):
     for name in runs:
         one, two = (load_file(tmp_path / folder / name / "model.safetensors") for folder in ("one", "two"))
         for k in one: torch.testing.assert_close(one[k], two[k])
+
+
+def test_a_family_goes_on_in_another_folder_and_becomes_longer(tmp_path):
+    "A folder carried to another machine: its checkpoints name the prior where it lay before. The longer run is the one that was never interrupted."
+    runs = {"mini-prior": Run("nano-prior", {}, "prior"), "scratch": Run("nano", {"prior": "of the family"}, "a member")}
+    how = dict(runs=runs, settings={"batch": 64}, device="cpu")
+    assert train_family(None, tmp_path / "here", runs, images=128, **how)
+    assert train_family(None, tmp_path / "whole", ["mini-prior"], images=128, **how)
+    assert train_family(None, tmp_path / "whole", ["scratch"], images=256, **how)
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert train_family(None, tmp_path / "there", ["scratch"], images=256, **how)
+    there, whole = (load_file(tmp_path / folder / "scratch/model.safetensors") for folder in ("there", "whole"))
+    for k in whole: assert torch.equal(there[k], whole[k]), k
+    with pytest.raises(ValueError, match="more than the 128 that were asked for"):
+        (tmp_path / "there/scratch/model.safetensors").unlink()
+        train_family(None, tmp_path / "there", ["scratch"], images=128, **how)
