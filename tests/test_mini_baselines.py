@@ -137,7 +137,7 @@ def test_objects_that_no_data_set_marks():
     assert (unmarked == UNKNOWN).all() and boxes.any() and boxes.min() >= 0 and boxes.max() <= 128
     share = (boxes[:, 2:] - boxes[:, :2]).prod(1)/128**2
     assert (((share >= 0.05) & (share <= 0.95)) | (boxes == 0).all(1)).all()
-    assert torch.equal(boxes[2:3], activation_boxes(gray[2:3]))
+    assert (boxes[2:3] - activation_boxes(gray[2:3])).abs().max() <= 1  # up to rounding
     model = mini_method("instcolor")[1](NARROW[128], looks=True).eval()
     assert torch.equal(model.colorize_batch(gray, boxes=unmarked), model.colorize_batch(gray, boxes=boxes))
 
