@@ -107,7 +107,7 @@ def test_every_baseline_can_be_recorded(name):
     "Their steps, too, hold nothing that a GPU could not record; but for InstColor's, which looks whether there is an object at all."
     p = mini_preset(name, {"precision": "float32", "batch": 4, "prior": "mini-prior" if mini_preset(name).prior else ""})
     trainer = mini_method(name)[2](p, graph=TapeGraph)
-    found = photo_patches(16, 64)
+    found = photo_patches(16, p.model.resolution)
     x, y, *_ = trainer.look_at((*load_arrays(found), []), found)
     for k in range(5): trainer.step(x[:4], y[:4].clamp_min(0))
     assert trainer.captured.mode == ("eager: aten::_local_scalar_dense is not permitted while a step is recorded." if name == "instcolor" else "captured graph")

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torchvision.utils import make_grid
 from .cic import conv_block, up_conv
 from .common import multiply_adds, parameters
-from ..biggan import Discriminator, load_strict, misfits
+from ..biggan import Discriminator, load_strict
 from ..color import gray_lightness, lab_to_rgb, rgb_to_lab, to_gray
 from ..colorizer import WEIGHTS, Colorizer, ColorizerConfig, as_classes, config_from_dict, find_label
 from ..data import as_image, check_seed, load_arrays, pil_to_tensor, replacing, tensor_to_pil, to_rgb
@@ -74,18 +74,19 @@ def mini_preset(
 ):
     "Our preset with what the method does otherwise."
     method, base = mini_method(name)[0], replace(base, name=f"mini-{name}", freeze_G=False)
-    if not method.as_ours: base = replace(base, prior="", discriminator_ch=1, loss=LossWeights(perceptual=0., adversarial=0.))
+    nothing = LossWeights(perceptual=0., adversarial=0.)
+    if not method.as_ours: base = replace(base, prior="", discriminator_ch=1, loss=nothing)
     return change(change(base, method.settings), settings)
 
 # %% ../../nbs/09g_mini.ipynb #59611695
-AT_64 = ColorizerConfig(resolution=64, feature_resolution=16, ch=16, encoder_ch=16, dim_z=80, shared_dim=64, n_classes=100,
-                        attention=0, dropout=0.)  # what the packaged 64-pixel files are of, which say no configuration
+AT_64 = ColorizerConfig(resolution=64, feature_resolution=16, ch=16, encoder_ch=16, dim_z=80, shared_dim=64,
+                        n_classes=100, attention=0, dropout=0.)  # of the packaged 64-pixel files, which say none
 HALVINGS = {64: 2, 128: 3}  # side of the picture: how often it is halved down to 16, the smallest map of ours
 
 
 class MiniBaseline(nn.Module):
-    """What the mini baselines share: `colorize_batch` and `colorize` as a `Colorizer` has them; a subclass has `name` and `forward`.
-    ValueError for a size that there is not."""
+    """What the mini baselines share: `colorize_batch` and `colorize` as a `Colorizer` has them; ValueError for a size
+    that there is not. A subclass has `name` and `forward`."""
     name = ""
     kept = ()    # the constructor's other options, which a weight file's JSON holds
     before = {}  # their values in a file that says no configuration
@@ -96,7 +97,8 @@ class MiniBaseline(nn.Module):
     ):
         super().__init__()
         if cfg.resolution not in HALVINGS:
-            raise ValueError(f"The mini baselines work at {' or '.join(map(str, HALVINGS))} pixels, not at {cfg.resolution}.")
+            known = " or ".join(map(str, HALVINGS))
+            raise ValueError(f"The mini baselines work at {known} pixels, not at {cfg.resolution}.")
         self.cfg, self.classes, self.info = cfg, [], {}
 
     @property
@@ -140,10 +142,11 @@ class MiniBaseline(nn.Module):
         half: bool = True,  # parameters in float16, buffers as they are
         **info
     ):
-        "Writes the weights and, as JSON, the configuration, the classes and `info`; neither file is ever left half-written."
+        "Writes the weights and, as JSON, configuration, classes and `info`; neither file is ever left half-written."
         path, trained = Path(path), dict(self.named_parameters())
         state = {k: (v.half() if half and k in trained else v).detach().cpu().contiguous() for k, v in self.state_dict().items() if k.split(".")[0] not in self.frozen}
-        about = {"method": self.name, "model": asdict(self.cfg), "classes": self.classes} | {k: getattr(self, k) for k in self.kept}
+        about = {"method": self.name, "model": asdict(self.cfg), "classes": self.classes}
+        about |= {k: getattr(self, k) for k in self.kept}
         with replacing(path) as part, replacing(path.with_suffix(".json")) as json_part:  # both appear at the end
             save_file(state, part)
             json_part.write_text(json.dumps(about | self.info | info, indent=1))
@@ -154,7 +157,8 @@ class ColorNet(nn.Module):
     def __init__(self, ch=16, halvings=2):
         super().__init__()
         down, low = [ch * 2**k for k in range(halvings)], 8 * ch
-        self.halvings, self.widths, up = halvings, [*down, low, low, *down[::-1]], down[::-1]   # widths: of what each block gives
+        up = down[::-1]
+        self.halvings, self.widths = halvings, [*down, low, low, *up]   # widths: of what each block gives
         for k, (a, b) in enumerate(zip([1, *down], down)): setattr(self, f"model{k + 1}", conv_block(a, b, b))
         setattr(self, f"model{halvings + 1}", conv_block(down[-1], low, low))
         setattr(self, f"model{halvings + 2}", conv_block(low, low, low, dilation=2))
@@ -172,7 +176,8 @@ class ColorNet(nn.Module):
             skips.append(block(k, f))
             f = skips[-1][..., ::2, ::2]
         for k in (n + 1, n + 2): f = block(k, f)
-        for k in range(n + 3, 2 * n + 3): f = block(k, getattr(self, f"up{k}")(f) + getattr(self, f"short{k}")(skips.pop()))
+        for k in range(n + 3, 2 * n + 3):
+            f = block(k, getattr(self, f"up{k}")(f) + getattr(self, f"short{k}")(skips.pop()))
         return self.out(f)
 
     def forward(self, x): return self.run(x)
@@ -205,7 +210,8 @@ class MiniTrainer(Trainer):
         if not p.prior: return model, Discriminator(replace(p.model.biggan, ch=p.discriminator_ch))
         D = load_prior(p.prior)[1]
         if (D.cfg.resolution, D.cfg.ch) != (wanted := (p.model.resolution, p.discriminator_ch)):
-            raise ValueError(f"The prior {p.prior} has a D of {D.cfg.resolution} pixels and width {D.cfg.ch}; the preset asks for {wanted[0]} and {wanted[1]}.")
+            raise ValueError(f"The prior {p.prior} has a D of {D.cfg.resolution} pixels and width {D.cfg.ch}; "
+                             f"the preset asks for {wanted[0]} and {wanted[1]}.")
         return model, D
 
     def look_at(self, source, dataset):
@@ -239,7 +245,8 @@ def train_mini(
     out=None,              # folder for checkpoints, log, samples and weights; runs/baselines/NAME
     images: int = 0,       # budget; by default the preset's half epoch
     settings: dict = {},
-    device=None, every: int = 10, save_every: int = 207, keep: int = 1, sample_every: int = 207, minutes: float = 0, filter_list=None, workers: int = 2,
+    device=None, every: int = 10, save_every: int = 207, keep: int = 1, sample_every: int = 207, minutes: float = 0,
+    filter_list=None, workers: int = 2,
     preset="mini"          # ours, whose images, model, batch and budget it shares
 ):
     "Trains a mini baseline into a folder, or goes on with it, and returns the trainer; the options are `train.run`'s."
@@ -282,7 +289,8 @@ def load_mini(
     if "model" in about:
         options = {k: about.pop(k) for k in cls.kept if k in about}
         try: cfg = config_from_dict(ColorizerConfig, about.pop("model"))
-        except (TypeError, ValueError) as e: raise ValueError(f"{path.with_suffix('.json')} has a configuration that makes no model: {e}") from None
+        except (TypeError, ValueError) as e:
+            raise ValueError(f"{path.with_suffix('.json')} has a configuration that makes no model: {e}") from None
     check_size(cls, cfg, state, path)
     model = cls(cfg, **options)
     load_strict(model, {k: v for k, v in model.state_dict().items() if k.split(".")[0] in model.frozen} | state, str(path))
@@ -292,11 +300,14 @@ def load_mini(
 
 def check_size(cls, cfg, state, path):
     "ValueError when the tensors are those of a network of another size than the configuration's."
-    def made_for(R): return {k for k in cls(replace(cfg, resolution=R, ch=2, dim_z=30)).state_dict() if k.split(".")[0] not in cls.frozen}  # of any width
+    def made_for(R):  # the names, which do not depend on the width
+        names = cls(replace(cfg, resolution=R, ch=2, dim_z=30)).state_dict()
+        return {k for k in names if k.split(".")[0] not in cls.frozen}
     if cfg.resolution in HALVINGS and set(state) == made_for(cfg.resolution): return
     for R in HALVINGS:
         if R != cfg.resolution and set(state) == made_for(R):
-            raise ValueError(f"{path} is for {R} pixels, and {path.with_suffix('.json').name} beside it for {cfg.resolution}: they are of two trainings.")
+            raise ValueError(f"{path} is for {R} pixels, and {path.with_suffix('.json').name} beside it for "
+                             f"{cfg.resolution}: they are of two trainings.")
 
 
 def ship_mini(
@@ -318,7 +329,7 @@ def ship_mini(
 
 
 def packaged_prior(prior, weights=WEIGHTS):
-    "The name in the package of a prior, which may be given as a file; ValueError for a file that is not in the package."
+    "The name in the package of a prior, which may be given as a file; ValueError for one that is not there."
     if not str(prior).endswith(".safetensors"): return prior
     for file in sorted(Path(weights).glob("*-prior.safetensors")):
         if Path(prior).exists() and filecmp.cmp(prior, file, shallow=False): return file.stem
@@ -385,7 +396,8 @@ def main(
     "Trains a mini baseline; run again to go on where it stopped."
     from biggan_colorize.cli import expected_errors, on_interrupt, parse_settings, trained_so_far
     with expected_errors(), on_interrupt(lambda: trained_so_far(out or Path(f"runs/baselines/{name}"))):
-        train_mini(name, data, out, images, parse_settings(set_), device, sample_every=sample_every, minutes=minutes, filter_list=filter_list, preset=preset)
+        train_mini(name, data, out, images, parse_settings(set_), device, sample_every=sample_every, minutes=minutes,
+                   filter_list=filter_list, preset=preset)
 
 # %% ../../nbs/09g_mini.ipynb #1b0ef879
 #| eval: false

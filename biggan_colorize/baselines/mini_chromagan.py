@@ -23,8 +23,9 @@ class MiniChromaGAN(MiniBaseline):
         ch, c = cfg.ch, 8 * cfg.ch
         def up(): return nn.Upsample(scale_factor=2)
         widths = [(1, ch, ch), (ch, 2 * ch, 4 * ch), (4 * ch, c, c)][:self.halvings]
-        larger = [layer for _ in widths[2:] for layer in (up(), conv_block(c // 8, c // 8))]                          # 128
-        self.trunk = nn.Sequential(*(conv_block(*w, stride=2) for w in widths), conv_block(widths[-1][-1], c, c))     # 16×16
+        larger = [layer for _ in widths[2:] for layer in (up(), conv_block(c // 8, c // 8))]  # 128
+        downs = [conv_block(*w, stride=2) for w in widths]
+        self.trunk = nn.Sequential(*downs, conv_block(widths[-1][-1], c, c))  # 16×16
         self.shared = nn.Sequential(conv_block(c, c // 2, stride=2), conv_block(c // 2, c // 2), conv_block(c // 2, c // 2, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.class_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, cfg.n_classes))
         self.global_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, c // 2), nn.ReLU())

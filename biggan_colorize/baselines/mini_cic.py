@@ -83,7 +83,7 @@ class MiniCIC(MiniBaseline):
         self.register_buffer("weights", torch.ones(len(centres)))   # of the classes; measured before training
         widths = [1, *(ch * 2**k for k in range(self.halvings))]
         self.net = nn.Sequential(
-            *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),                                        # …, 32, 16
+            *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),  # …, 32, 16
             conv_block(widths[-1], 4 * ch, 4 * ch), conv_block(4 * ch, 4 * ch, 4 * ch, dilation=2),
             up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))     # 32
 

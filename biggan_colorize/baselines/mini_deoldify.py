@@ -33,12 +33,13 @@ class MiniDeOldify(MiniBaseline):
     def __init__(self, cfg: ColorizerConfig):
         super().__init__(cfg)
         D = Discriminator(cfg.biggan)
-        self.body, n = D.blocks[:self.halvings + 1], 8 * cfg.ch                                                      # …, 16, 8
+        self.body, n = D.blocks[:self.halvings + 1], 8 * cfg.ch  # …, 16, 8
         skips = [block[0].conv2.out_channels for block in self.body]
         deep = skips.pop()
-        self.bridge = nn.Sequential(nn.BatchNorm2d(deep), nn.ReLU(), SNConv2d(deep, n), nn.ReLU(), nn.BatchNorm2d(n), SNConv2d(n, n), nn.ReLU(), nn.BatchNorm2d(n))
-        self.ups = nn.ModuleList([Up(n, n // 2, skips.pop(), n, attention=True)])                                    # 16
-        while skips:                                                                                                 # 32, …
+        self.bridge = nn.Sequential(nn.BatchNorm2d(deep), nn.ReLU(), SNConv2d(deep, n), nn.ReLU(), nn.BatchNorm2d(n),
+                                    SNConv2d(n, n), nn.ReLU(), nn.BatchNorm2d(n))
+        self.ups = nn.ModuleList([Up(n, n // 2, skips.pop(), n, attention=True)])  # 16
+        while skips:  # 32, …
             self.ups.append(Up(n, n // 2, skips.pop(), n // 2))
             n //= 2
         self.last = ShuffleUp(SNConv2d(n, 2 * n, 1))                                                                 # R
@@ -49,7 +50,8 @@ class MiniDeOldify(MiniBaseline):
     def start_from(self, D: Discriminator):
         "The encoder becomes a trained discriminator's trunk; ValueError for one of another size or width."
         if (D.cfg.resolution, D.cfg.ch) != (self.resolution, self.cfg.ch):
-            raise ValueError(f"The encoder is of {self.resolution} pixels and width {self.cfg.ch}, the prior's D of {D.cfg.resolution} and {D.cfg.ch}.")
+            raise ValueError(f"The encoder is of {self.resolution} pixels and width {self.cfg.ch}, "
+                             f"the prior's D of {D.cfg.resolution} and {D.cfg.ch}.")
         self.body.load_state_dict(D.blocks[:len(self.body)].state_dict())
         return self
 

@@ -24,8 +24,8 @@ from ..train import as_floats
 UNKNOWN = -1  # in the four places of a box: the data set marks no objects
 
 def read_boxes(dataset: ImageDataset):
-    """The object's box in each image of Tiny-ImageNet, (N,4) int64: x1, y1, x2, y2 in pixels, the last column and row included no more,
-    zeros for no object; `UNKNOWN` for other data sets, which mark none."""
+    """The object's box in each image of Tiny-ImageNet, (N,4) int64: x1, y1, x2, y2 in pixels, the last column and row
+    included no more, zeros for no object; `UNKNOWN` for other data sets, which mark none."""
     if dataset.name != "tiny-imagenet": return torch.full((len(dataset), 4), UNKNOWN)
     boxes = torch.zeros(len(dataset), 4, dtype=torch.int64)
     if dataset.split == "val": files, at = [dataset.root / "val" / "val_annotations.txt"], 2
@@ -64,7 +64,7 @@ def classifier(device="cpu"):
 @torch.no_grad()
 def activation(
     x_gray: Tensor,           # (B,1,R,R) in [0, 1]
-    classes=(),               # WordNet ids among which the classifier chooses; where it knows none of them, all of its own
+    classes=(),               # WordNet ids among which the classifier chooses; all of its own where it knows none
     precision: str = "float32"
 ):
     "What each place adds to the score of the likeliest class, (B,7,7), and that class, (B,), in ImageNet's order."
@@ -82,7 +82,8 @@ def box_around(
     cam: Tensor,  # (B,h,w)
     size: int     # side of the picture
 ):
-    "The box (B,4) around what is above half of the map's maximum, the map stretched to the picture (bilinear); zeros where it covers less than 5 % or more than 95 %."
+    """The box (B,4) around what is above half of the map's maximum, the map stretched to the picture (bilinear);
+    zeros where it covers less than 5 % or more than 95 %."""
     cam = F.interpolate(cam[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
     inside = cam > cam.amax((1, 2), keepdim=True) / 2
     def ends(v): return v.int().argmax(1), size - v.flip(1).int().argmax(1)
@@ -93,7 +94,8 @@ def box_around(
 
 def activation_boxes(x_gray: Tensor, classes=(), precision: str = "float32"):
     "The object's box in each gray picture (B,1,R,R), by `activation`; zeros for none."
-    return torch.cat([box_around(activation(part, classes, precision)[0], x_gray.shape[-1]) for part in x_gray.split(32)])
+    R = x_gray.shape[-1]
+    return torch.cat([box_around(activation(part, classes, precision)[0], R) for part in x_gray.split(32)])
 
 
 def look(
@@ -152,7 +154,7 @@ class MiniInstColor(MiniBaseline):
     "Gray (B,1,R,R) and one box a picture → ab (B,2,R,R) in units of 110."
     name, kept = "instcolor", ("looks",)
     def __init__(self, cfg: ColorizerConfig,
-        looks: bool = False  # whether it looks for the object itself where none is marked, as in a training on such images
+        looks: bool = False  # whether it looks for an object that is not marked, as it has in its training
     ):
         super().__init__(cfg)
         ch, self.looks = 3 * cfg.ch // 4, looks
@@ -172,8 +174,8 @@ class MiniInstColor(MiniBaseline):
     def forward(self, x_gray, y=None, boxes=None): return self.both(x_gray, self.boxes(x_gray, y, boxes))[0]
 
     def boxes(self, x_gray, y, boxes):
-        """The boxes given, or those that follow the class in y (B,5), or `UNKNOWN`; in the place of `UNKNOWN` what the classifier finds,
-        or none when the network was trained without it. ValueError for what is no box in the picture."""
+        """The boxes given, or those that follow the class in y (B,5), or `UNKNOWN`; in the place of `UNKNOWN` what
+        the classifier finds, or none when the network was trained without it. ValueError for what is no box."""
         if boxes is None:
             given = torch.is_tensor(y) and y.ndim == 2 and not y.is_floating_point()
             boxes = y[:, 1:] if given else torch.full((len(x_gray), 4), UNKNOWN)
@@ -202,7 +204,7 @@ class InstColorTrainer(MiniTrainer):
     without = 0.25  # share of the pictures that are coloured as a whole, so that this is learned too
 
     def look_at(self, source, dataset):
-        "Puts the box of each image behind its class, y (N,5): the data set's, or where it marks no objects the classifier's."
+        "Puts each image's box behind its class, y (N,5): the data set's, or where it marks none the classifier's."
         boxes = read_boxes(dataset)
         if (boxes == UNKNOWN).all():
             for net in (self.model, self.ema): net.looks = True
@@ -218,4 +220,5 @@ class InstColorTrainer(MiniTrainer):
         target, has = self.target(part), boxes[:, 2] > boxes[:, 0]
         loss = F.smooth_l1_loss(ab.float(), target, beta=1 / 110)
         if not has.any(): return {"G": loss}
-        return {"G": loss + F.smooth_l1_loss(ab_object.float()[has], crop(target, boxes, R)[has], beta=1 / 110), "E": loss}
+        loss_object = F.smooth_l1_loss(ab_object.float()[has], crop(target, boxes, R)[has], beta=1 / 110)
+        return {"G": loss + loss_object, "E": loss}

@@ -22,7 +22,7 @@ from ..train import JointTrainer, load_prior
 # %% ../../nbs/09l_mini_tovivid.ipynb #82529a42
 class FrozenGenerator(Frozen, Generator): "BigGAN's generator as it is: its batch norms keep their statistics."
 class FrozenDescriber(Frozen, Discriminator):
-    "The first blocks of BigGAN's discriminator as they are: (B,3,R,R) in [-1, 1] → the last two's maps together, (B,C,16,16)."
+    "The first blocks of BigGAN's discriminator as they are: (B,3,R,R) in [-1, 1] → the last two's maps, (B,C,16,16)."
     def forward(self, x):
         for block in self.blocks:
             before = x
@@ -115,8 +115,8 @@ class Guided(nn.Module):
 
 # %% ../../nbs/09l_mini_tovivid.ipynb #5f613016
 class MiniToVivid(MiniBaseline):
-    """Gray (B,1,R,R) and classes → ab (B,2,R,R) in units of 110, guided by a frozen prior, whose classes are the network's.
-    ValueError for a prior of another size."""
+    """Gray (B,1,R,R) and classes → ab (B,2,R,R) in units of 110, guided by a frozen prior, whose classes are the
+    network's. ValueError for a prior of another size."""
     name, kept, before, frozen = "tovivid", ("prior",), {"prior": "mini-prior"}, ("G", "D")
     def __init__(self, cfg: ColorizerConfig,
         prior: str = ""  # see `train.load_prior`; "" for random weights
