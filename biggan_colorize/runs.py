@@ -7,7 +7,7 @@ __all__ = ['Process', 'meet', 'keep_memory', 'processes', 'epoch_order', 'Steps'
            'checkpoints', 'write_checkpoint', 'read_checkpoint', 'remove_unfinished', 'plot_log']
 
 # %% ../nbs/05c_runs.ipynb #e9105af0
-import csv, ctypes, json, math, os, time
+import csv, ctypes, gc, json, math, os, time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -85,7 +85,10 @@ def processes(
         torch.cuda.set_device(device)
     meet("nccl" if device.startswith("cuda") else "gloo", timedelta(hours=2))
     try: yield Process(dist.get_rank(), dist.get_world_size(), device)
-    finally: dist.destroy_process_group()
+    finally:
+        gc.collect()  # networks in reference cycles may still hold the group
+        # Its threads end only with the last reference. One that is still there while Python shuts down, and lets go of its last tensor then, aborts the process.
+        dist.destroy_process_group()
 
 # %% ../nbs/05c_runs.ipynb #5c9975a9
 def epoch_order(n: int, seed: int, epoch: int):

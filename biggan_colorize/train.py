@@ -205,6 +205,10 @@ class Trainer:
             warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch have another name for the option, which older ones lack
             return DistributedDataParallel(net, broadcast_buffers=False)
 
+    def leave(self):
+        "Goes on without the other processes: what holds their group is dropped, so that it can end, see `processes`."
+        self.run_model, self.run_D = self.fast_model, self.fast_D if self.run_D else None
+
     trains_G = True
     @property
     def trains_D(self): return self.preset.uses_D and self.images >= self.preset.discriminator_from
@@ -468,6 +472,7 @@ def run(
         resume(trainer, out)
         loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, snapshot_every, minutes, workers, tensorboard, dataset.name)
         if loop.run() and process.main: trainer.write_weights(out / "model.safetensors", **loop.about(dataset.name))
+        trainer.leave()
     return trainer
 
 

@@ -19,14 +19,14 @@ CASES = {f"{preset} {eps} {'shared' if shared else 'own'}": (preset, STEPS | {"a
 
 SEVERAL = """
 "Each of the cases by two processes, then by the first of them alone; on the way, what goes wrong in process 1 only."
-import json, resource, sys, torch
+import json, resource, sys, torch, weakref
 from contextlib import nullcontext
 from biggan_colorize import train
 from biggan_colorize.runs import Process, processes
 out, cases = sys.argv[1], json.loads(sys.argv[2])
 def run(process, name, preset, settings, shared_statistics):
     train.processes = lambda device: nullcontext(process)
-    train.run(preset, out=f"{out}/{name}", settings=settings, every=2, save_every=2, shared_statistics=shared_statistics)
+    return train.run(preset, out=f"{out}/{name}", settings=settings, every=2, save_every=2, shared_statistics=shared_statistics)
 
 with processes("cpu") as process:
     if not process.main:  # from here on it cannot write a byte into any file
@@ -35,7 +35,7 @@ with processes("cpu") as process:
             with open(f"{out}/probe", "w") as f: f.write("x")
             sys.exit("process 1 can write")
         except OSError: pass
-    run(process, "calm", "nano", {"epochs": 5/32}, True)
+    group, trainer = weakref.ref(torch.distributed.group.WORLD), run(process, "calm", "nano", {"epochs": 5/32}, True)
 
     loss, count = train.encoder_loss, [0]
     def broken(*args):
@@ -52,6 +52,7 @@ with processes("cpu") as process:
     torch.channels_last = torch.contiguous_format
     for name, case in cases.items(): run(process, f"{name} two", *case)
 if process.main:
+    json.dump(group() is None, open(f"{out}/group ended.json", "w"))  # although there is still a trainer
     for name, case in cases.items():
         if case[2]: run(Process(), f"{name} one", *case)
 """
@@ -136,6 +137,10 @@ def test_a_loss_that_is_not_a_number_in_one_process_stops_both(folder):
     said = json.loads((folder/"said.json").read_text())
     assert len(said) == 2 and said[0] == said[1] and said[0].startswith("At step 3 a loss is no longer a number"), said
     assert last(folder/"nan")["images"] == 16 and not (folder/"nan/model.safetensors").exists()
+
+def test_the_group_ends_with_its_block(folder):
+    "Else its threads would live on while Python shuts down, which aborts a process now and then."
+    assert json.loads((folder/"group ended.json").read_text())
 
 def test_workers_die(folder):
     "Each of the two once; the launcher starts them again, from the last checkpoint, and the end is that of the undisturbed run."
