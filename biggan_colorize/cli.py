@@ -466,7 +466,7 @@ def parse_settings(texts: list[str]) -> dict:
 
 @app.command("train")
 def train_command(
-    preset: Annotated[str, typer.Argument(help="What to train.", metavar="paper|public-code|mini-prior|projected-prior|mini|nano-prior|nano")],
+    preset: Annotated[str, typer.Argument(help="What to train.", metavar="paper|public-code|mini-prior|projected-prior|mini|mini-128-prior|mini-128|photo|nano-prior|nano")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log and preset.", metavar="DIR", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out.", metavar="DIR", show_default=False)] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a setting of the preset; repeatable.", metavar="KEY=VALUE")] = [],

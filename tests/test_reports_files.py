@@ -337,7 +337,8 @@ def test_300_files_with_an_interruption_and_a_second_run(colorize, monkeypatch, 
 def test_ctrl_c_is_one_sentence(nano, tmp_path):
     album, out = tmp_path/"album", tmp_path/"out"; album.mkdir()
     for k in range(300): SMALL.rotate(k).resize((450, 300)).save(album/f"{k:03}.png")
-    process = subprocess.Popen([PROGRAM, "colorize", album, "-o", out, "--model", nano, "--label", "tabby"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([PROGRAM, "colorize", album, "-o", out, "--model", nano, "--label", "tabby"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background job ignores it, and its children, too
     while process.poll() is None and len(list(out.glob("[0-9]*.png"))) < 3: time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     shown, err = process.communicate(timeout=120)
