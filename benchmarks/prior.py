@@ -65,10 +65,12 @@ def named_by_size(network, x, y, classes, sizes=(64, 96, 128, 224), batch=100):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", default=[f"mini-prior={WEIGHTS / 'mini-prior.safetensors'}", f"projected-prior={repository() / 'figures/projected-prior.safetensors'}"], metavar="NAME=FILE")
+    parser.add_argument("files", nargs="*", help="NAME=FILE; the packaged prior of the data set when left out")
     parser.add_argument("--data"); parser.add_argument("-n", type=int, default=0)
     parser.add_argument("--dataset", choices=("tiny-imagenet", "imagenet-20"), default="tiny-imagenet")
     args = parser.parse_args()
+    packaged = {"tiny-imagenet": "mini-prior", "imagenet-20": "mini-128-prior"}[args.dataset]
+    args.files = args.files or [f"{packaged}={WEIGHTS / packaged}.safetensors"]
     if wrong := [f for f in args.files if "=" not in f]: parser.error(f"write NAME=FILE, not {wrong[0]}")
     images = find_dataset(args.dataset, split="val", root=args.data, size=64 if args.dataset == "tiny-imagenet" else 128)
     x, y = load_arrays(images.subset(args.n) if args.n else images)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRIOR', 'FLAGSHIP', 'FAMILY', 'MEMBERS', 'LABELS', 'PACKAGED', 'USUAL_LABELS', 'app', 'Run', 'member', 'train_family',
-           'train_member', 'preset_of', 'shared', 'widths', 'prior_file', 'part_of', 'images_seen', 'progress',
-           'Validation', 'measure_family', 'measure', 'measure_prior', 'ship', 'final_rows', 'rows_markdown',
-           'write_csv', 'plot_curves', 'plot_family', 'main']
+           'train_member', 'preset_of', 'shared_options', 'widths', 'prior_file', 'part_of', 'images_seen', 'progress',
+           'Validation', 'GrayCopies', 'measure_family', 'measure', 'measure_prior', 'ship', 'final_rows',
+           'rows_markdown', 'write_csv', 'plot_curves', 'plot_family', 'main']
 
 # %% ../nbs/06b_family.ipynb #09c67679
 import csv, json, time
@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 from .baselines.mini import MINI_METHODS, load_mini, mini_preset, train_mini
 from .color import to_gray, x_hat_to_rgb
-from .colorizer import WEIGHTS, Colorizer, draw_z
+from .colorizer import WEIGHTS, Colorizer, ColorizerConfig, draw_z
 from .data import find_dataset, load_arrays, official_images, replacing
 from .features import hedged, load_backend, perceptual_distance, restrict
 from .metrics import FeatureStatistics, Scorer, frechet_distance, kernel_distance, to_8bit
@@ -95,7 +95,7 @@ def train_member(name, data, out: Path, end, images, most, ch, settings, runs, o
     if end and left <= 0: return False
     if p.prior: changed["prior"] = str(prior_file(out, name))
     tqdm.write(f"{name}: {r.says}")
-    if r.baseline: train_mini(r.baseline, data, out / name, budget, changed, filter_list=out / "colorful.csv", minutes=left, preset=r.preset, **shared(options))
+    if r.baseline: train_mini(r.baseline, data, out / name, budget, changed, filter_list=out / "colorful.csv", minutes=left, preset=r.preset, **shared_options(options))
     else: run(r.preset, data, out / name, changed, images=budget, filter_list=out / "colorful.csv", minutes=left, **options)
     return images_seen(out / name) >= (budget // p.batch * p.batch, True)
 
@@ -105,7 +105,7 @@ def preset_of(r: Run, changed):
     return mini_preset(r.baseline, changed, get_preset(r.preset)) if r.baseline else get_preset(r.preset, changed)
 
 
-def shared(options): return {k: v for k, v in options.items() if k not in ("snapshot_every", "graph")}  # what `train_mini` takes, too
+def shared_options(options): return {k: v for k, v in options.items() if k not in ("snapshot_every", "graph")}  # what `train_mini` takes, too
 
 
 def widths(ch: int, r: Run):
@@ -226,6 +226,13 @@ class Validation:
         return right / n if len(self.classes) > 1 else None
 
 # %% ../nbs/06b_family.ipynb #54a4a206
+class GrayCopies:
+    "Gives the gray image back: what no colour at all scores."
+    classes, cfg = (), ColorizerConfig()
+    def to(self, device): return self
+    def colorize_batch(self, x_gray, y, seed): return x_gray.expand(-1, 3, -1, -1)
+
+
 def measure_family(
     out,                         # folder of `train_family`
     validation: Validation,
@@ -236,6 +243,10 @@ def measure_family(
     "Measures what is not measured yet, and writes rows.json after each row, so that a later call goes on → the rows."
     path = Path(out) / "rows.json"
     rows = json.loads(path.read_text()) if path.exists() else []
+    if not any(row["name"] == "gray" for row in rows):
+        rows.append({"name": "gray", "file": "model", "says": "every image as it was given", "images_seen": 0, "parameters": 0, "dataset": validation.name}
+                    | validation.score(GrayCopies(), what="gray") | {"seconds": None})  # of training
+        with replacing(path) as part: part.write_text(json.dumps(rows, indent=1))
     for name in names:
         files = [Path(out) / name / "model.safetensors"] + (sorted((Path(out) / name / "snapshots").glob("*.safetensors")) if name in curves else [])
         for file in filter(Path.exists, files):
@@ -298,9 +309,9 @@ def ship(
 
 # %% ../nbs/06b_family.ipynb #e2768744
 def final_rows(rows):
-    "The rows of finished runs with the true class, in the family's order."
+    "The rows of gray and of finished runs with the true class, in the family's order."
     found = {r["name"]: r for r in rows if r["file"] == "model" and r["label"] == "true"}
-    return [found[name] for name in FAMILY if name in found]
+    return [found[name] for name in ("gray", *FAMILY) if name in found]
 
 
 def rows_markdown(rows):

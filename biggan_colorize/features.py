@@ -133,25 +133,26 @@ def shared_lite0(
     return EfficientNetLite0().to(device)
 
 # %% ../nbs/01b_features.ipynb #b1e628d4
+def _of_classes(probs, classes):
+    "The columns of `probs` (B, 1000) that belong to `classes` (WordNet ids), (B, n), 0 for one outside ImageNet; a ValueError when none is inside."
+    number = {wnid: k for k, wnid in enumerate(imagenet_wnids())}
+    if not any(c in number for c in classes): raise ValueError("The classifier knows none of this model's classes: name one yourself.")
+    return torch.stack([probs[:, number[c]] if c in number else torch.zeros_like(probs[:, 0]) for c in classes], 1)
+
 def restrict(
     probs: torch.Tensor, # (B, 1000), in ImageNet's order
     classes: list, # WordNet ids that a model knows; one outside ImageNet gets 0
 ) -> torch.Tensor:
     "Probabilities of `classes`, renormalised to sum 1, (B, n); ValueError when the classifier knows none of them."
-    number = {wnid: k for k, wnid in enumerate(imagenet_wnids())}
-    if not any(c in number for c in classes): raise ValueError("The classifier knows none of this model's classes: name one yourself.")
-    p = torch.stack([probs[:, number[c]] if c in number else torch.zeros_like(probs[:, 0]) for c in classes], 1)
+    p = _of_classes(probs, classes)
     return p / p.sum(1, keepdim=True).clamp_min(1e-30)
 
 def hedged(
     probs: torch.Tensor, # (B, 1000), in ImageNet's order
     classes: list, # WordNet ids that a model knows
 ) -> torch.Tensor:
-    "Probabilities of `classes`, (B, n) of sum 1; what the classifier gives to all others is spread evenly over them. The less of an image is known, the nearer to all classes alike."
-    number = {wnid: k for k, wnid in enumerate(imagenet_wnids())}
-    known = [k for k, c in enumerate(classes) if c in number]
-    p = probs.new_zeros(len(probs), len(classes))
-    p[:, known] = probs[:, [number[classes[k]] for k in known]]
+    "Probabilities of `classes`, (B, n) of sum 1; what all other classes get is spread evenly over them. ValueError as `restrict`."
+    p = _of_classes(probs, classes)
     return p + (1 - p.sum(1, keepdim=True)) / len(classes)
 
 # %% ../nbs/01b_features.ipynb #cb9f1c56

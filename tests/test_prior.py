@@ -29,16 +29,16 @@ def test_judged(prior):
     _, scores = prior.judged([Judge()], [((x + 0.1).clamp_max(1), y)], classes, reals)
     assert abs(scores["judge"]["frechet"] - 0.03) < 1e-6                    # three means moved by 0.1 each
 
-def test_samples_have_their_classes(prior, root):
-    "The same z with another class is another picture; the goldfish is redder than the sea coast."
-    G, _, about = read_prior(root/"figures"/"projected-prior.safetensors")
-    fish, coast = about["classes"].index("n01443537"), about["classes"].index("n09428293")
-    drawn = {c: torch.cat([x for x, _ in prior.samples(G, torch.full((24,), c), 10)]) for c in (fish, coast)}
-    assert drawn[fish].shape == (24, 3, 64, 64) and (drawn[fish] - drawn[coast]).abs().mean() > 0.1
-    red, blue = (drawn[c].mean((2, 3)) @ torch.tensor([1., 0., -1.]) for c in (fish, coast))
+def test_samples_have_their_classes(prior):
+    "The same z with another class is another picture; the Rhodesian ridgeback is redder than the parachute in its sky."
+    G, _, about = read_prior(WEIGHTS/"mini-128-prior.safetensors")
+    dog, sky = about["classes"].index("n02087394"), about["classes"].index("n03888257")
+    drawn = {c: torch.cat([x for x, _ in prior.samples(G, torch.full((24,), c), 10)]) for c in (dog, sky)}
+    assert drawn[dog].shape == (24, 3, 128, 128) and (drawn[dog] - drawn[sky]).abs().mean() > 0.1
+    red, blue = (drawn[c].mean((2, 3)) @ torch.tensor([1., 0., -1.]) for c in (dog, sky))
     assert red.mean() > 0.1 > blue.mean()
 
 def test_the_recorded_table_is_of_these_weights(root):
-    rows = {r["name"]: r for r in json.loads((root/"figures"/"prior.json").read_text())["rows"]}
-    for name, file in (("mini-prior", WEIGHTS/"mini-prior.safetensors"), ("projected-prior", root/"figures"/"projected-prior.safetensors")):
-        assert rows[name]["weights"] == sha256(file)
+    for name, table in (("mini-prior", "prior"), ("mini-128-prior", "prior_imagenet-20")):
+        rows = {r["name"]: r for r in json.loads((root/"figures"/f"{table}.json").read_text())["rows"]}
+        assert rows[name]["weights"] == sha256(WEIGHTS/f"{name}.safetensors")
