@@ -19,15 +19,15 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 
 # What a full run takes besides the data; small runs take the notebooks' own parameters.
 FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
-TINY := -p dataset tiny-imagenet
-COMPLEX := $(TINY) -p n_images 5000 -p n_perceptual 600 -p precision auto -p batch 100
+VAL := -p dataset imagenet-20
+COMPLEX := $(VAL) -p n_images 5000 -p n_perceptual 600 -p precision auto -p batch 100
 FULL_fig1_inversion := -p full True
-FULL_fig2_framework := $(TINY) -p image 6
-FULL_fig4_comparison := $(TINY) -p n_images 5
-FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-16,mini-32,ours
+FULL_fig2_framework := $(VAL) -p image 6
+FULL_fig4_comparison := $(VAL) -p n_images 5
+FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-8,mini-16,mini-32,mini-64,ours
 FULL_fig5_methods := $(COMPLEX) -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
-FULL_resolution_study := $(TINY) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
-FULL_ledger := $(TINY) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT))
+FULL_resolution_study := $(VAL) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
+FULL_ledger := $(VAL) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT))
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/ (CHECKPOINT=FILE: of mini, for one row of the ledger)
 	@mkdir -p runs/figures
 	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \

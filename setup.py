@@ -11,7 +11,7 @@ setup(
     author=cfg["author"], author_email=cfg["author_email"], url=cfg["git_url"], license="Apache-2.0",
     long_description=open("README.md", encoding="utf-8").read(), long_description_content_type="text/markdown",
     packages=find_packages(include=["biggan_colorize*"]), python_requires=">=" + cfg["min_python"],
-    package_data={"biggan_colorize": ["weights/*", "*.txt"]},
+    package_data={"biggan_colorize": ["weights/*", "*.txt", "*.js"]},
     install_requires=cfg["requirements"].split(), extras_require={"dev": cfg["dev_requirements"].split()},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
     classifiers=["License :: OSI Approved :: Apache Software License", "Programming Language :: Python :: 3"],

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from biggan_colorize.biggan import DownBlock, SelfAttention, UpBlock, forget
-from biggan_colorize.data import replacing
+from biggan_colorize.data import atomic_write
 from biggan_colorize.precision import device_name
-from biggan_colorize.table import commit, grid, repository, versions
+from biggan_colorize.provenance import commit, repository, versions
+from biggan_colorize.table import grid
 
 def settle():
     "Waits for the GPU, where there is one."
@@ -113,4 +114,4 @@ def write_table(name, cells, note, **numbers):
     text = grid(cells) + "\n\n" + note + "\n"
     print(text)
     for suffix, content in (("md", text), ("json", json.dumps(numbers | {"device": device_name("cuda" if name.endswith("_cuda") else "cpu"), "threads": torch.get_num_threads(), "commit": commit(repository()), "versions": versions()}, indent=1) + "\n")):
-        with replacing(repository() / "figures" / f"{name}.{suffix}") as part: part.write_text(content, encoding="utf-8")
+        with atomic_write(repository() / "figures" / f"{name}.{suffix}") as part: part.write_text(content, encoding="utf-8")

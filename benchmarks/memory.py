@@ -11,19 +11,20 @@ from biggan_colorize.baselines.mini import load_mini
 from biggan_colorize.color import to_gray
 from biggan_colorize.data import photo_patches
 from biggan_colorize.precision import device_name
-from biggan_colorize.presets import get_preset
+from biggan_colorize.presets import PRESETS
 from biggan_colorize.runs import keep_memory
 from biggan_colorize.train import JointTrainer
 
 def work(what):
     "The function to be timed, and how many images it works on."
-    patches = photo_patches(100, 64)
-    x, y = torch.stack([patches[i][0] for i in range(100)]), torch.arange(100)
+    model = PRESETS["mini"].model
+    patches = photo_patches(100, model.resolution)
+    x, y = torch.stack([patches[i][0] for i in range(100)]), torch.arange(100) % model.n_classes
     if what == "training step":
-        t = JointTrainer(get_preset("mini"))
+        t = JointTrainer(PRESETS["mini"])
         return lambda: t.step(x[:32], y[:32]), 32
-    model = load_mini("tovivid")
-    return lambda: model.colorize_batch(to_gray(x), y, range(100)), 100
+    tovivid = load_mini("tovivid")
+    return lambda: tovivid.colorize_batch(to_gray(x), y, range(100)), 100
 
 def measure(what, keep):
     if keep: keep_memory()
@@ -40,6 +41,6 @@ def main():
     cells = [["work", "freed memory", "images/s", "times as fast", "pages cleared in one go", "peak memory (GiB)"]]
     cells += [[r["what"], "kept" if r["keep"] else "as glibc does", f"{r['images_per_second']:.0f}", f"{r['images_per_second']/rows[k - k % 2]['images_per_second']:.2f}",
                f"{r['pages']:,}", f"{r['gib']:.1f}"] for k, r in enumerate(rows)]
-    write_table("memory", cells, f"The mini models, 64 pixels. Medians of 10 repetitions on {device_name()}.", rows=rows)
+    write_table("memory", cells, f"The mini models, {PRESETS['mini'].model.resolution} pixels. Medians of 10 repetitions on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

@@ -15,12 +15,13 @@ from common import a_step, as_torch_has_it, attend_by_table, limit, most_expensi
 from torch.utils.flop_counter import FlopCounterMode
 
 from biggan_colorize.biggan import attend_fused, forget
-from biggan_colorize.data import replacing
+from biggan_colorize.data import atomic_write
 from biggan_colorize.features import LPIPSDistance
 from biggan_colorize.precision import device_name
 from biggan_colorize.presets import get_preset
-from biggan_colorize.runs import Process, keep_memory
-from biggan_colorize.table import commit, grid, repository, versions
+from biggan_colorize.runs import Process, RunOptions, keep_memory
+from biggan_colorize.provenance import commit, repository, versions
+from biggan_colorize.table import grid
 from biggan_colorize.train import JointTrainer, set_grad
 
 IMAGES, PAPER = 1_154_228, 53   # training images after the filter; images/s of the paper's four RTX 3090
@@ -29,7 +30,8 @@ STAGES = {"before": ("gradients", "norms", "attention"), "now": (), "now, record
 
 def trainer(device, stage):
     "The paper's trainer without the files that cannot be had everywhere: no prior, LPIPS with random weights."
-    t = JointTrainer(get_preset("paper", {"prior": "", "perceptual": "efficientnet-lite0"}), process=Process(device=device), graph=stage == "now, recorded")
+    t = JointTrainer(get_preset("paper", {"prior": "", "perceptual": "efficientnet-lite0"}), process=Process(device=device),
+                     options=RunOptions(graph=stage == "now, recorded"))
     t.perceptual = LPIPSDistance("lpips-vgg", lpips.LPIPS(net="vgg", pnet_rand=True, pretrained=False, verbose=False)).to(device)
     return t
 
@@ -65,8 +67,8 @@ def kept_for_the_gradient(t, stage, batch):
     back = STAGES[stage]
     if "norms" in back: forget(t.model), forget(t.D)
     with as_torch_has_it(*back), patch("biggan_colorize.biggan.attend", attend_by_table if "attention" in back else attend_fused):
-        part, = t.parts(**t.draw(torch.rand(batch, 3, 256, 256), torch.arange(batch)))
-        generating, judging = total(lambda: t.fake(part)), total(lambda: t.loss_D(part))
+        part, = t.microbatches(**t.draw(torch.rand(batch, 3, 256, 256), torch.arange(batch)))
+        generating, judging = total(lambda: t.generated(part)), total(lambda: t.loss_D(part))
         set_grad(t.D, False)
         return generating + max(judging, total(lambda: t.loss_G(part)))
 
@@ -129,7 +131,7 @@ def main():
     stem = "paper_dry_run_cuda" if cuda else "paper_dry_run"
     numbers = {"device": device_name(device), "rows": rows, "limit_gflop_per_second": most, "kept_bytes_per_image": kept, "commit": commit(repository()), "versions": versions()}
     for name, content in ((f"{stem}.md", text + "\n"), (f"{stem}.json", json.dumps(numbers, indent=1))):
-        with replacing(args.out / name) as part: part.write_text(content)
+        with atomic_write(args.out / name) as part: part.write_text(content)
     print(text)
 
 

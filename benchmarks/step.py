@@ -1,7 +1,7 @@
 """A training step, stage by stage: the published order of operations, ours, gradients by hand, spectral norms once an update, and on a GPU a recorded step.
 
     python benchmarks/step.py                  # the preset `mini` on the CPU: figures/step.md and .json
-    python benchmarks/step.py --device cuda    # 128 pixels, width 32, 64 images: figures/step_cuda.md and .json
+    python benchmarks/step.py --device cuda    # width 32, 64 images: figures/step_cuda.md and .json
     python benchmarks/step.py --profile        # also the ten operations that take most of the last stage
     ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/step.py --name step_avx2    # as a processor without AVX-512
 
@@ -14,8 +14,8 @@ from common import a_step, gflop, in_published_order, limit, medians, most_expen
 
 from biggan_colorize.data import photo_patches
 from biggan_colorize.precision import device_name, has_bfloat16
-from biggan_colorize.presets import get_preset
-from biggan_colorize.runs import Process, keep_memory
+from biggan_colorize.presets import PRESETS, get_preset
+from biggan_colorize.runs import Process, RunOptions, keep_memory
 from biggan_colorize.train import JointTrainer
 
 STAGES = {  # what is switched back; the first is also in the published order
@@ -23,7 +23,7 @@ STAGES = {  # what is switched back; the first is also in the published order
 
 def trainer(stage, preset, device, x, y):
     "A trainer at a stage; the published order gives the same scores."
-    t = JointTrainer(preset, process=Process(device=device), graph=stage == "+ recorded")
+    t = JointTrainer(preset, process=Process(device=device), options=RunOptions(graph=stage == "+ recorded"))
     if stage == "published order":
         d = t.D.eval()(x.float().to(device)/127.5 - 1, y.to(device))
         in_published_order(t.model), in_published_order(t.D)
@@ -34,7 +34,6 @@ def trainer(stage, preset, device, x, y):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--resolution", type=int, help="64 on a CPU, 128 on a GPU")
     parser.add_argument("--ch", type=int, help="width; 16 on a CPU, 32 on a GPU")
     parser.add_argument("--batch", type=int, help="32 on a CPU, 64 on a GPU")
     parser.add_argument("--repetitions", type=int, default=7)
@@ -42,12 +41,12 @@ def main():
     parser.add_argument("--profile", action="store_true", help="print the ten most expensive operations of the last stage, in each precision")
     args = parser.parse_args()
     device, cuda = args.device, args.device == "cuda"
-    size, ch, n = args.resolution or (128 if cuda else 64), args.ch or (32 if cuda else 16), args.batch or (64 if cuda else 32)
+    model, ch, n = PRESETS["mini"].model, args.ch or (32 if cuda else 16), args.batch or (64 if cuda else 32)
     keep_memory()
-    torch.backends.cudnn.benchmark = size > 64
-    patches, rows = photo_patches(n, size), []
-    x, y = torch.stack([(patches[i][0]*255).byte() for i in range(n)]), torch.arange(n) % 100
-    settings = {"batch": n, "prior": "", "model.resolution": size, "model.ch": ch, "model.encoder_ch": ch, "discriminator_ch": ch, "model.dim_z": {64: 80, 128: 96}[size]}
+    torch.backends.cudnn.benchmark = True
+    patches, rows = photo_patches(n, model.resolution), []
+    x, y = torch.stack([(patches[i][0]*255).byte() for i in range(n)]), torch.arange(n) % model.n_classes
+    settings = {"batch": n, "prior": "", "model.ch": ch, "model.encoder_ch": ch, "discriminator_ch": ch}
     stages = [s for s in STAGES if cuda or s != "+ recorded"]
     precisions = ("float32", "bfloat16") if has_bfloat16(device) else ("float32",)
     for precision in precisions:
@@ -62,7 +61,7 @@ def main():
     most = {p: limit(getattr(torch, p), 30, device) for p in precisions}
     cells = [["form", "images/s", "times as fast", "GFLOP an image", "of the limit (%)"]]
     cells += [[r["form"], f"{r['images_per_second']:.0f}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100*r['gflop_per_second']/most[r['form'].split(', ')[-1]]:.0f}"] for r in rows]
-    note = (f"The preset `mini` at {size} pixels, width {ch}, {n} images, random weights: D, then E and G, with the perceptual loss. Each stage has what the one above it has. Medians of "
+    note = (f"The preset `mini` at {model.resolution} pixels, width {ch}, {n} images, random weights: D, then E and G, with the perceptual loss. Each stage has what the one above it has. Medians of "
             f"{args.repetitions} steps, all stages of a precision in turns, in one run on {device_name(device)}. The limit is the rate of one large convolution: " + ", ".join(f"{v:,.0f} GFLOP/s in {p}" for p, v in most.items()) + ".")
     write_table(args.name or ("step_cuda" if cuda else "step"), cells, note, rows=rows, limit=most)
 

@@ -7,7 +7,7 @@ __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGAN
            'as_kernel', 'SpectralNorm', 'PreparedWeight', 'prepare', 'forget', 'widened', 'SNConv2d', 'SNLinear',
            'SNEmbedding', 'MeanOverProcesses', 'BatchNorm', 'share_statistics', 'ConditionalBatchNorm', 'OutputNorm',
            'attend', 'attend_fused', 'SelfAttention', 'UpBlock', 'init_weights', 'Generator', 'DownBlock',
-           'Discriminator', 'read_checkpoint', 'misfits', 'Undrawn', 'without_weights', 'load_strict',
+           'Discriminator', 'read_torch_file', 'misfits', 'Undrawn', 'without_weights', 'load_strict',
            'generator_config', 'discriminator_config', 'from_state', 'from_official']
 
 # %% ../nbs/02_biggan.ipynb #78182a3e
@@ -211,12 +211,12 @@ class BatchNorm(nn.Module):
         "The same over the batches of all processes, which have to be of one size."
         def over_batch(v): return MeanOverProcesses.apply(v.mean((0, 2, 3), keepdim=True))
         mean = over_batch(x.float())
-        centred = x.float() - mean
-        var, n = over_batch(centred.square()), x.numel() // x.shape[1] * dist.get_world_size()
+        centered = x.float() - mean
+        var, n = over_batch(centered.square()), x.numel() // x.shape[1] * dist.get_world_size()
         with torch.no_grad():
             self.stored_mean.lerp_(mean.flatten(), 0.1)
             self.stored_var.lerp_(var.flatten() * n / (n - 1), 0.1)
-        x = (centred * (var + self.eps).rsqrt()).to(x.dtype)
+        x = (centered * (var + self.eps).rsqrt()).to(x.dtype)
         return x if gain is None else x * gain[:, None, None].to(x.dtype) + bias[:, None, None].to(x.dtype)
 
 
@@ -255,12 +255,12 @@ class OutputNorm(BatchNorm):
     def forward(self, x): return self.normalize(x, self.gain, self.bias)
 
 # %% ../nbs/02_biggan.ipynb #b0855c47
-def attend(query: Tensor, key: Tensor, value: Tensor, at_once: int = 512):
+def attend(query: Tensor, key: Tensor, value: Tensor, chunk_size: int = 512):
     """softmax(query · keyᵀ) · value, without the usual 1/√d, which BigGAN leaves out, and without the table of all weights, 16,384 × 4,096 at 256 pixels: on a
-    GPU by `attend_fused`, on a CPU `at_once` queries at a time, whose weights fit its cache."""
+    GPU by `attend_fused`, on a CPU `chunk_size` queries at a time, whose weights fit its cache."""
     if query.device.type != "cpu": return attend_fused(query, key, value)
     key = key.transpose(1, 2).contiguous()
-    return torch.cat([(q @ key).softmax(-1) @ value for q in query.split(at_once, 1)], 1)
+    return torch.cat([(q @ key).softmax(-1) @ value for q in query.split(chunk_size, 1)], 1)
 
 
 def attend_fused(query: Tensor, key: Tensor, value: Tensor):
@@ -389,7 +389,7 @@ class Discriminator(nn.Module):
 # %% ../nbs/02_biggan.ipynb #f65b06d0
 UNUSED = re.compile(r"\.in[12]\.|\.sv0$|^sv0$")  # in the public files, but not used for an output: spare norms, and logs of σ
 
-def read_checkpoint(path):
+def read_torch_file(path):
     "A PyTorch file as plain data; FileNotFoundError, or a ValueError for a file that would run code or is no dictionary with names."
     if not Path(path).exists(): raise FileNotFoundError(f"There is no weight file {path}.")
     try: state = torch.load(path, map_location="cpu", weights_only=True)
@@ -465,7 +465,7 @@ def from_state(cls, state, what="The file"):
 
 def from_official(cls, path):
     "The network in a public BigGAN file."
-    return cls.from_state(read_checkpoint(path), str(path))
+    return cls.from_state(read_torch_file(path), str(path))
 
 Generator.from_state = Discriminator.from_state = classmethod(from_state)
 Generator.from_official = Discriminator.from_official = classmethod(from_official)

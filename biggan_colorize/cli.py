@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Photo', 'STDIN', 'RECORD', 'EXPECTED', 'MOST_ON_SHEET', 'app', 'ROWS_AND_PARAMETERS', 'named_by', 'read_photo',
            'find_photos', 'checked_labels', 'parse_seeds', 'slug', 'output_path', 'save_png', 'read_record', 'job',
-           'find_done', 'same_picture', 'Work', 'Report', 'one_sentence', 'colorize_photo', 'colorize_job', 'told',
+           'find_done', 'same_picture', 'Work', 'Report', 'one_sentence', 'colorize_photo', 'colorize_job', 'describe',
            'colorize_photos', 'summary', 'save_sheet', 'Telling', 'safe_streams', 'Interrupted', 'on_interrupt',
            'expected_errors', 'Commands', 'show_version', 'main', 'check_folder', 'writable_folder', 'load_model',
            'colorize_command', 'colorize_all', 'follow_recipe', 'filter_command', 'convert_command', 'parse_settings',
@@ -108,10 +108,10 @@ RECORD = "biggan_colorize"  # the PNG text that says what a picture was made fro
 def save_png(img: Image.Image, path: Path, record: dict | None = None, **kept) -> None:
     "Writes `path` as PNG, in one step, with what it was made from and what is `kept` of the photograph (see `photographs.Photograph`)."
     from PIL.PngImagePlugin import PngInfo
-    from biggan_colorize.data import replacing
+    from biggan_colorize.data import atomic_write
     info = PngInfo()
     if record is not None: info.add_text(RECORD, json.dumps(record))
-    with replacing(path) as part: img.save(part, format="PNG", pnginfo=info, compress_level=2, **kept)
+    with atomic_write(path) as part: img.save(part, format="PNG", pnginfo=info, compress_level=2, **kept)
 
 def read_record(path: Path) -> dict | None:
     "What a picture was made from, as it says; None when it does not."
@@ -163,7 +163,7 @@ def one_sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror: return f"{error.filename or 'The system'} cannot be used: {error.strerror.lower()}."
     return " ".join(str(error).split()) or type(error).__name__
 
-def colorize_photo(photo: Photo, work: Work, say=print) -> Report:
+def colorize_photo(photo: Photo, work: Work, echo=print) -> Report:
     "Colorizes one photograph in every setting that is not done yet; OSError or ValueError says why it cannot be."
     from biggan_colorize.photographs import class_probabilities, digest, open_photo
     content = read_photo(photo.path)
@@ -182,7 +182,7 @@ def colorize_photo(photo: Photo, work: Work, say=print) -> Report:
         except EXPECTED as e: problems[one_sentence(e)] = None  # what was made before stays in the report
         else:
             if picture: pictures.append(picture)
-            if picture and not picture["skipped"]: say(told(photo, picture, found.note))
+            if picture and not picture["skipped"]: echo(describe(photo, picture, found.note))
     return Report(str(photo.path), pictures, found.note, " ".join(problems))
 
 
@@ -201,7 +201,7 @@ def colorize_job(photo, found, name: str, s, sha: str, work: Work, probabilities
     return {"path": path, **made, "skipped": False}
 
 
-def told(photo: Photo, picture: dict, note: str) -> str:
+def describe(photo: Photo, picture: dict, note: str) -> str:
     "One picture in a line."
     named = f" ({picture['label']})" if isinstance(picture["label"], str) and picture["label"] != "mixed" else ""
     how = f", probability {picture['probability']:.2f}" if picture["probability"] is not None else ""
@@ -355,24 +355,32 @@ def load_model(name: str):
 # %% ../nbs/12_cli.ipynb #af7207dc
 @app.command("colorize")
 def colorize_command(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures; made when it is not there.", metavar="DIR", show_default=False)],
-    photos: Annotated[list[str] | None, typer.Argument(help="Photographs in any format that PIL reads, folders of them, or - for the standard input.", metavar="PHOTO", show_default=False)] = None,
-    model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "photo",
-    labels: Annotated[list[str], typer.Option("--label", help="Class: name, WordNet id or index; guess, guess-2, …; mixed (all by their probability); any. Repeated, one picture each. Left out: any for photo, which needs no class; a classifier's guess for other models.", metavar="LABEL", show_default=False)] = [],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the pictures; it is made if needed.", metavar="DIR", show_default=False)],
+    photos: Annotated[list[str] | None, typer.Argument(
+        help="Photographs in any format that Pillow reads, folders of them, or - for standard input.", metavar="PHOTO", show_default=False)] = None,
+    model: Annotated[str, typer.Option(help="Packaged model, or a .safetensors file.", metavar="NAME|FILE")] = "photo",
+    labels: Annotated[list[str], typer.Option(
+        "--label", metavar="LABEL", show_default=False,
+        help="Class: name, WordNet id or index; guess, guess-2, … (a classifier's choices); mixed (all classes, weighted by their probability); "
+             "any (all classes alike). Repeat it for one picture each. Default: any for photo, which needs no class; guess for other models.")] = [],
     guesses: Annotated[int, typer.Option(help="Also colour with the classifier's N most likely classes.", metavar="N", min=0)] = 0,
-    seeds: Annotated[list[str], typer.Option("--seeds", "--seed", help="One picture a seed: 0,1,2 or repeated.", metavar="K,K,...")] = ["0"],
-    truncation: Annotated[float | None, typer.Option(help="Keep z within ± this; no limit when left out.", show_default=False)] = None,
-    lightness: Annotated[str | None, typer.Option(help="The L put back: cie, or linear100 as the public code; the model's own way when left out.", metavar="cie|linear100", show_default=False)] = None,
-    gamut: Annotated[str | None, typer.Option(help="Colours that no screen has: chroma (reduced) or clip; the model's own way when left out.", metavar="chroma|clip", show_default=False)] = None,
-    upsampling: Annotated[str, typer.Option(help="How colour is brought to full size.", metavar="edges|bicubic|bilinear")] = "edges",
-    from_json: Annotated[Path | None, typer.Option("--from-json", help="Make the picture of a recipe again, as the explorer saves it; the photograph lies beside it or is named.", metavar="FILE", show_default=False)] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet (PNG) of everything too.", metavar="FILE", show_default=False)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON a photograph instead of sentences.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures that are already there.")] = False,
+    seeds: Annotated[list[str], typer.Option("--seeds", "--seed", help="One picture for each seed.", metavar="K,K,...")] = ["0"],
+    truncation: Annotated[float | None, typer.Option(help="Limit z to ± this value. Default: no limit.", show_default=False)] = None,
+    lightness: Annotated[str | None, typer.Option(
+        help="L of the output: cie, or linear100 as in the public code. Default: the model's own.", metavar="cie|linear100", show_default=False)] = None,
+    gamut: Annotated[str | None, typer.Option(
+        help="Colours outside sRGB: reduce their chroma, or clip. Default: the model's own.", metavar="chroma|clip", show_default=False)] = None,
+    upsampling: Annotated[str, typer.Option(help="How colour is enlarged to the photograph's size.", metavar="edges|bicubic|bilinear")] = "edges",
+    from_json: Annotated[Path | None, typer.Option(
+        "--from-json", help="Repeat the picture of a recipe, as the explorer saves it. The photograph lies beside it or is named.", metavar="FILE",
+        show_default=False)] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet (PNG) of all pictures.", metavar="FILE", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each photograph, instead of sentences.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing pictures.")] = False,
 ):
-    "Colorize photographs and folders of them. What an earlier run has made is left out. Exit status 1 when any of them failed."
+    "Colorize photographs and folders of them. Pictures of an earlier run are skipped. Exit status 1: at least one photograph failed."
     from biggan_colorize.photographs import Settings, usual_label, weights_path
-    from biggan_colorize.table import sha256
+    from biggan_colorize.provenance import sha256
     if not photos and not from_json: raise ValueError("Name a photograph or a folder of them, or a recipe with --from-json.")
     if sheet and sheet.suffix.lower() != ".png": raise ValueError(f"A contact sheet is a .png file, not {sheet}.")
     check_folder(out)
@@ -380,24 +388,26 @@ def colorize_command(
     numbers = parse_seeds(seeds)
     base = settings or Settings(model, truncation=truncation, lightness=lightness, gamut=gamut, upsampling=upsampling)
     colorizer = load_model(base.model)
-    variants = [base] if settings else [replace(base, label=label, seed=seed) for label in checked_labels(labels, guesses, list(colorizer.classes), usual_label(colorizer)) for seed in numbers]
+    asked = [base.label] if settings else checked_labels(labels, guesses, list(colorizer.classes), usual_label(colorizer))
+    variants = [base] if settings else [replace(base, label=label, seed=seed) for label in asked for seed in numbers]
     work = Work(colorizer, sha256(weights_path(base.model)), variants, writable_folder(out), find_done(out), overwrite)
     raise typer.Exit(colorize_all(found, work, as_json, sheet))
 
-
+# %% ../nbs/12_cli.ipynb #cli00001
 def colorize_all(photos: list[Photo], work: Work, as_json: bool = False, sheet: Path | None = None) -> int:
-    "Colorizes the photographs, tells what became of each, writes the contact sheet → exit status."
-    say, reports = (lambda text: None) if as_json else tqdm.write, []
+    "Colorizes the photographs, reports on each, writes the contact sheet → exit status."
+    echo, reports = (lambda text: None) if as_json else tqdm.write, []
     def on_report(report):
         reports.append(report)
         if as_json: tqdm.write(report.to_json())
-    with on_interrupt(lambda: f"{len(reports)} of {len(photos)} photographs are done, in {work.out}: run the same again to go on, and what is done is left out."):
-        colorize_photos(photos, lambda photo: colorize_photo(photo, work, say), on_report)
+    def done(): return f"{len(reports)} of {len(photos)} photographs are done, in {work.out}: run the same again to go on with the others."
+    with on_interrupt(done):
+        colorize_photos(photos, lambda photo: colorize_photo(photo, work, echo), on_report)
         failed = any(r.error for r in reports)
         if sheet:
-            try: say(save_sheet(reports, sheet, work.overwrite))
+            try: echo(save_sheet(reports, sheet, work.overwrite))
             except EXPECTED as e: failed = True; tqdm.write(one_sentence(e), file=sys.stderr)
-    say(summary(reports, work.out))
+    echo(summary(reports, work.out))
     return int(failed)
 
 
@@ -414,14 +424,15 @@ def follow_recipe(path: Path, photos: list[str] | None):
 # %% ../nbs/12_cli.ipynb #cba8d246
 @app.command("filter")
 def filter_command(
-    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="imagenet|imagenet-20|tiny-imagenet|photos|folder")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The list to write, CSV.", metavar="FILE", show_default=False)],
-    data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
-    split: Annotated[str, typer.Option(help="The part of the dataset.", metavar="train|val")] = "train",
-    threshold: Annotated[float, typer.Option(help="Images below this colourfulness are left out.")] = 15.,
-    variant: Annotated[str, typer.Option(help="Colourfulness as defined (hasler) or with absolute values (abs).", metavar="hasler|abs")] = "hasler",
-    workers: Annotated[int, typer.Option(help="Processes that measure.", min=1)] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Keep a JPEG file by its score at 1/8 of its size where that is clearly high enough.")] = False,
+    dataset: Annotated[str, typer.Argument(help="Dataset; folder is any folder of images, named with --data.", metavar="imagenet|imagenet-20|photos|folder")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="CSV file to write.", metavar="FILE", show_default=False)],
+    data: Annotated[Path | None, typer.Option(
+        help="Folder of the datasets, BIGGAN_COLORIZE_DATA by default; for folder, the images themselves.", metavar="DIR", show_default=False)] = None,
+    split: Annotated[str, typer.Option(help="Part of the dataset.", metavar="train|val")] = "train",
+    threshold: Annotated[float, typer.Option(help="Lowest colourfulness of an image that is kept.")] = 15.,
+    variant: Annotated[str, typer.Option(help="Colourfulness as published (hasler) or with absolute values (abs).", metavar="hasler|abs")] = "hasler",
+    workers: Annotated[int, typer.Option(help="Number of processes.", min=1)] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Measure JPEG files at 1/8 of their size, where that decides clearly to keep them.")] = False,
 ):
     "List the images that are colourful enough to train on."
     from biggan_colorize.data import filter_colorful, filter_summary, find_dataset
@@ -437,11 +448,11 @@ def filter_command(
 @app.command("convert")
 def convert_command(
     weights: Annotated[Path, typer.Argument(help="The authors' file of encoder and generator, such as EG_011.ckpt.", metavar="FILE")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The .safetensors file to write.", metavar="FILE", show_default=False)],
-    ema: Annotated[Path | None, typer.Option(help="Their file of averaged parameters, such as EG_EMA_011.ckpt.", metavar="FILE", show_default=False)] = None,
-    feature_resolution: Annotated[int | None, typer.Option(help="Where their encoder enters G; found out from the shapes when left out.", show_default=False)] = None,
-    half: Annotated[bool, typer.Option("--half", help="Write parameters in float16: half the size, slightly other colours.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output when it is already there.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help=".safetensors file to write.", metavar="FILE", show_default=False)],
+    ema: Annotated[Path | None, typer.Option(help="Their file of averaged weights, such as EG_EMA_011.ckpt.", metavar="FILE", show_default=False)] = None,
+    feature_resolution: Annotated[int | None, typer.Option(help="Resolution at which f enters G. Default: found from the shapes.", show_default=False)] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store parameters in float16: half the size, slightly different colours.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ):
     "Convert the authors' weights for --model. A .json of the same name is written beside them."
     from biggan_colorize.colorizer import Colorizer
@@ -466,7 +477,7 @@ def parse_settings(texts: list[str]) -> dict:
 
 @app.command("train")
 def train_command(
-    preset: Annotated[str, typer.Argument(help="What to train.", metavar="paper|public-code|mini-prior|projected-prior|mini|mini-128-prior|mini-128|photo|nano-prior|nano")],
+    preset: Annotated[str, typer.Argument(help="What to train.", metavar="paper|public-code|mini-prior|mini|photo|nano-prior|nano")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for checkpoints, log and preset.", metavar="DIR", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out.", metavar="DIR", show_default=False)] = None,
     settings: Annotated[list[str], typer.Option("--set", help="Change a setting of the preset; repeatable.", metavar="KEY=VALUE")] = [],
@@ -485,11 +496,13 @@ def train_command(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write the losses for TensorBoard too.")] = False,
 ):
     "Train a colorizer or a prior. Run again with the same folder, it goes on from the last checkpoint; under torchrun, many processes share the work."
+    from biggan_colorize.runs import RunOptions
     from biggan_colorize.train import run
+    options = RunOptions(device=device, workers=workers, minutes=minutes, save_every=save_every, keep=keep, sample_every=sample_every,
+                         snapshot_every=snapshot_every, tensorboard=tensorboard, filter_list=filter_list, accumulate=accumulate,
+                         shared_statistics=shared_statistics, compile=compile, graph=not eager)
     check_folder(out)
-    with on_interrupt(lambda: trained_so_far(out)):
-        run(preset, data, out, parse_settings(settings), device=device, save_every=save_every, keep=keep, sample_every=sample_every, snapshot_every=snapshot_every,
-            minutes=minutes, accumulate=accumulate, shared_statistics=shared_statistics, compile=compile, graph=not eager, filter_list=filter_list, workers=workers, tensorboard=tensorboard)
+    with on_interrupt(lambda: trained_so_far(out)): run(preset, data, out, parse_settings(settings), options=options)
     if os.environ.get("RANK", "0") != "0": return
     if (out/"model.safetensors").exists(): print(f"Checkpoints, log and weights are in {out}")
     else: print(f"Paused. {trained_so_far(out)}")
@@ -503,54 +516,61 @@ def trained_so_far(out: Path) -> str:
 # %% ../nbs/12_cli.ipynb #38976b57
 def find_notebook(name: str) -> Path:
     "The notebook of that name in the repository; FileNotFoundError when only the package is installed."
-    from biggan_colorize.table import repository
+    from biggan_colorize.provenance import repository
     path = repository()/"nbs"/name
     if not path.exists(): raise FileNotFoundError(f"The notebook {name} is not in {path.parent}: evaluate runs in a clone of the repository.")
     return path
 
 ROWS_AND_PARAMETERS = """\b
 Rows of --methods, separated by commas:
-  gray                  the gray image as it came in
+  gray                  the gray image itself
   ours                  the model named with --model
-  ours:WEIGHTS          other packaged weights, or a .safetensors file
+  mini-16, photo, …     other packaged models
+  ours:NAME=FILE        a .safetensors file, in a row called NAME
   regression, cic, chromagan, instcolor, deoldify, tovivid
-                        each method's idea at 64 pixels, trained on the same images
+                        small reimplementations of each method's main idea,
+                        trained on the same images as ours
   folder:NAME=PATH      images that NAME produced, each with the name of its original
 
 \b
 Parameters of the notebook, set with -p KEY=VALUE:
-  backend               network of the distances: efficientnet-lite0 or inception
-  precision             of its features: float32 or bfloat16
+  backend               network of the distances: efficientnet-lite2, efficientnet-lite0
+                        or inception
+  beside                another such network, whose distance stands beside it
+  split                 of the dataset: official for ImageNet's own images of imagenet-20
+  precision             of their features: float32 or bfloat16
   perceptual            efficientnet-lite0, lpips-vgg, lpips-alex, lpips-squeeze or None
-  folder_resize         True resizes the images of a folder row, in proportion
-  folder_geometry       what sizes do not tell of it: crop, squash, unturned
-  save_images           True writes every input and output of ours as PNG
-  seed                  image i is coloured with seed 1,000,000·seed + i
-  batch                 images at a time
+  folder_resize         True resizes the images of a folder row in proportion
+  folder_geometry       crop, squash or unturned, where sizes do not show it
+  save_images           True writes each input and output of ours as PNG
+  seed                  image i has the seed 1,000,000·seed + i
+  batch                 images in a batch
   device                cpu or cuda
-  cache                 False measures the originals anew
+  cache                 False measures the originals again
 """
 
 @app.command("evaluate", epilog=ROWS_AND_PARAMETERS)
 def evaluate_command(
-    dataset: Annotated[str, typer.Argument(help="The images; folder is any folder of them, named with --data.", metavar="photos|imagenet-20|tiny-imagenet|imagenet|folder")] = "photos",
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the notebook that was run.", metavar="DIR")] = Path("runs/evaluate"),
-    data: Annotated[Path | None, typer.Option(help="Where the datasets lie, BIGGAN_COLORIZE_DATA when left out; for folder, the folder itself.", metavar="DIR", show_default=False)] = None,
-    n_images: Annotated[int | None, typer.Option("-n", "--n-images", help="Number of images, all where there are fewer; 0 for all, the notebook's own number when left out.", min=0, show_default=False)] = None,
-    methods: Annotated[str, typer.Option(help="The rows of the table, see below.", metavar="ROW,ROW,...")] = "gray,ours",
-    model: Annotated[str, typer.Option(help="A model of the package, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
-    settings: Annotated[list[str], typer.Option("-p", "--set", help="Another parameter of the notebook, see below; repeatable.", metavar="KEY=VALUE")] = [],
+    dataset: Annotated[str, typer.Argument(help="Dataset; folder is any folder of images, named with --data.", metavar="photos|imagenet-20|imagenet|folder")] = "photos",
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the executed notebook.", metavar="DIR")] = Path("runs/evaluate"),
+    data: Annotated[Path | None, typer.Option(
+        help="Folder of the datasets, BIGGAN_COLORIZE_DATA by default; for folder, the images themselves.", metavar="DIR", show_default=False)] = None,
+    n_images: Annotated[int | None, typer.Option(
+        "-n", "--n-images", help="Number of images; 0 for all. Default: the notebook's own number.", min=0, show_default=False)] = None,
+    methods: Annotated[str, typer.Option(help="Rows of the table, see below.", metavar="ROW,ROW,...")] = "gray,ours",
+    model: Annotated[str, typer.Option(help="Packaged model of the row ours, or a .safetensors file.", metavar="NAME|FILE")] = "mini",
+    settings: Annotated[list[str], typer.Option("-p", "--set", help="Set another parameter of the notebook, see below; repeatable.", metavar="KEY=VALUE")] = [],
 ):
-    "Measure Table 1 by nbs/eval.ipynb and print it."
+    "Measure Table 1 with nbs/eval.ipynb and print it."
     import papermill
-    from biggan_colorize.data import list_images, replacing
+    from biggan_colorize.data import atomic_write, list_images
     if dataset == "folder" and data: list_images(data)  # its notes would be in the notebook alone
     values = dict(dataset=dataset, data=data and str(data.resolve()), n_images=n_images, methods=methods, preset=model, out=str(out.resolve()))
     more, error = parse_settings(settings), None
     if both := [k for k in values if k in more]: raise ValueError(f"{both[0]} has an option of its own: leave -p {both[0]}=… out (see --help).")
     writable_folder(out)
     given = {k: v for k, v in (values | more).items() if v is not None}
-    with on_interrupt(lambda: f"No table was written to {out}: run the same again."), replacing(out/"eval.ipynb") as part:
+    with on_interrupt(lambda: f"No table was written to {out}: run the same again."), atomic_write(out/"eval.ipynb") as part:
         try: papermill.execute_notebook(find_notebook("eval.ipynb"), part, given, extra_arguments=["--log-level=CRITICAL"])  # of the kernel
         except papermill.PapermillExecutionError as e: error = e.evalue
     if error: raise ValueError(f"{error} ({out/'eval.ipynb'} shows where)")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RGB_TO_XYZ', 'XYZ_TO_RGB', 'GAMUTS', 'GRAYS', 'LIGHTNESSES', 'COLORFULNESS_CLASSES', 'COLORFULNESS_THRESHOLD',
            'VARIANTS', 'srgb_to_linear', 'linear_to_srgb', 'rgb_to_lab', 'in_gamut', 'chroma_scale', 'lab_to_rgb',
-           'to_gray', 'gray_lightness', 'put_back_lightness', 'x_hat_to_rgb', 'rgb_to_x_hat', 'colorfulness',
-           'colorfulness_class']
+           'to_gray', 'gray_lightness', 'put_back_lightness', 'luma', 'put_back_luma', 'x_hat_to_rgb', 'rgb_to_x_hat',
+           'colorfulness', 'colorfulness_class']
 
 # %% ../nbs/00_color.ipynb #8f4fa78c
 import numpy as np
@@ -149,6 +149,17 @@ def put_back_lightness(
         raise ValueError('Expected x (B, 3, H, W) and x_gray (B, 1, H, W) with the same B, H and W; '
                          f'got x {tuple(x.shape)} and x_gray {tuple(x_gray.shape)}.')
     return lab_to_rgb(torch.cat([gray_lightness(x_gray, how), rgb_to_lab(x)[:, 1:]], 1), gamut)
+
+# %% ../nbs/00_color.ipynb #a8281599
+def luma(x):
+    "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
+    r, g, b = x.split(1, 1)
+    return 0.299 * r + 0.587 * g + 0.114 * b
+
+
+def put_back_luma(x_fake, x):
+    "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
+    return x_fake + luma(x) - luma(x_fake)
 
 # %% ../nbs/00_color.ipynb #adaf7b0a
 def x_hat_to_rgb(x_hat: Tensor) -> Tensor:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['STRIP', 'WEIGHTS', 'ENCODER_KEY', 'block_index', 'cut', 'ColorizerConfig', 'Colorizer', 'as_classes', 'find_label',
-           'truncate_z', 'draw_z', 'colorize_batch', 'working_size', 'strips', 'photo_gray', 'shows_nothing', 'lay_on',
-           'colorize', 'with_settings', 'save', 'config_from_dict', 'from_pretrained', 'fuse', 'rename_encoder_key',
-           'apply_ema', 'from_official', 'check_parts', 'encoder_config']
+           'truncate_z', 'draw_z', 'colorize_batch', 'working_size', 'strips', 'photo_gray', 'shows_nothing',
+           'apply_color', 'colorize', 'with_settings', 'write_weights', 'read_weights', 'save', 'config_from_dict',
+           'from_pretrained', 'rename_encoder_key', 'apply_ema', 'from_official', 'check_parts', 'encoder_config']
 
 # %% ../nbs/04_surgery.ipynb #d4486c50
 import copy, json, math, re
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_checkpoint, without_weights
+from .biggan import BigGANConfig, G_CHANNELS, Generator, load_strict, read_torch_file, without_weights
 from .color import GRAYS, LIGHTNESSES, gray_lightness, lab_to_rgb, put_back_lightness, rgb_to_lab, to_gray, x_hat_to_rgb
-from .data import (as_image, check_seed, class_weights, find_class, imagenet_wnids, pil_to_tensor, replacing,
-                                  tensor_to_pil, to_rgb)
+from .data import (as_image, atomic_write, check_seed, class_weights, find_class, imagenet_wnids,
+                                  pil_to_tensor, tensor_to_pil, to_rgb)
 from .encoder import Encoder, ZEncoder, encoder_plan
 from .upsample import FullSizeColor, check_upsampling
 
@@ -219,7 +219,7 @@ def shows_nothing(image: Image.Image):
     return high - low < 3
 
 
-def lay_on(
+def apply_color(
     rgb: Tensor,                # (1,3,h,w) in [0, 1]: gives the colour
     x_gray: Tensor,             # (1,1,H,W) in [0, 1]: the photograph, whose small version has the L of `rgb`
     cfg: ColorizerConfig,
@@ -250,7 +250,7 @@ def colorize(
     x_gray = photo_gray(image, self.cfg.gray)
     if shows_nothing(image): return tensor_to_pil(x_gray[0]).convert("RGB")
     small = F.interpolate(x_gray, working_size(*x_gray.shape[-2:], self.cfg), mode="bilinear", antialias=True)
-    return lay_on(self.colorize_batch(small, label, seed, truncation), x_gray, self.cfg, upsampling)
+    return apply_color(self.colorize_batch(small, label, seed, truncation), x_gray, self.cfg, upsampling)
 
 
 def with_settings(self: Colorizer, **settings):
@@ -266,20 +266,43 @@ def with_settings(self: Colorizer, **settings):
 Colorizer.colorize, Colorizer.with_settings = colorize, with_settings
 
 # %% ../nbs/04_surgery.ipynb #513fc1d1
-def save(
-    self: Colorizer,
+def write_weights(
     path,               # .safetensors; a .json of the same name is written beside it
-    half: bool = True,  # parameters in float16, batch-norm statistics in float32
-    **info              # what is worth keeping: how it was trained, what it measured
+    net: nn.Module,
+    about: dict,        # what the JSON says
+    half: bool = True,  # parameters in float16, buffers as they are
+    without=()          # parts of the network that are not stored
 ):
-    "Writes the weights and, as JSON, the configuration, the classes and `info`; neither is ever left half-written."
-    path = Path(path)
-    def small(k, v): return v.half() if half and not k.rsplit(".", 1)[-1].startswith("stored") else v
-    state = {k: small(k, v.detach().cpu()).contiguous() for k, v in self.state_dict().items()}
-    about = {"config": asdict(self.cfg), "classes": self.classes} | self.info | info
-    with replacing(path) as part, replacing(path.with_suffix(".json")) as json_part:  # both appear at the end
+    "Writes a network's tensors and, as JSON, what is known about them; neither file is ever left half-written."
+    path, parameters = Path(path), dict(net.named_parameters())
+    def stored(k, v): return (v.half() if half and k in parameters else v).detach().cpu().contiguous()
+    state = {k: stored(k, v) for k, v in net.state_dict().items() if k.split(".")[0] not in without}
+    with atomic_write(path) as part, atomic_write(path.with_suffix(".json")) as json_part:  # both appear at the end
         save_file(state, part)
         json_part.write_text(json.dumps(about, indent=1))
+
+
+def read_weights(
+    path  # of `write_weights`
+):
+    "The tensors of a weight file and what its JSON says ({} when that is no record); one sentence when they cannot be read."
+    path = Path(path)
+    beside = path.with_suffix(".json")
+    if path.exists() and not beside.exists():
+        raise FileNotFoundError(f"{path} has no {beside.name} beside it, which holds its configuration.")
+    try: state, about = load_file(path), json.loads(beside.read_text())
+    except Exception as e: raise ValueError(f"{path} cannot be read as safetensors with JSON beside it: {e}") from None
+    return state, about if isinstance(about, dict) else {}
+
+
+def save(
+    self: Colorizer,
+    path,               # .safetensors
+    half: bool = True,  # see `write_weights`
+    **info              # what is worth keeping: how it was trained, what it measured
+):
+    "Writes the weights and, as JSON, the configuration, the classes and `info`."
+    write_weights(path, self, {"config": asdict(self.cfg), "classes": self.classes} | self.info | info, half)
 
 Colorizer.save = save
 
@@ -300,33 +323,23 @@ def from_pretrained(
 ):
     "A colorizer ready to use, in eval mode; FileNotFoundError names the packaged ones."
     path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{name}.safetensors"
-    packaged = sorted(p.stem for p in WEIGHTS.glob("*.safetensors") if not p.stem.endswith(("-prior", "-mini")))
     if not path.exists():
-        raise FileNotFoundError(f"No weights {str(name)!r}: give one of the packaged ones ({', '.join(packaged) or 'none'}) or the path of a .safetensors file.")
-    if not path.with_suffix(".json").exists():
-        raise FileNotFoundError(f"{path} has no {path.with_suffix('.json').name} beside it, which holds its configuration.")
-    try: about, state = json.loads(path.with_suffix(".json").read_text()), load_file(path)
-    except Exception as e: raise ValueError(f"{path} cannot be read as safetensors with JSON beside it: {e}") from None
-    if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or not isinstance(about.get("classes"), list):
-        raise ValueError(f"{path.with_suffix('.json')} has no config and classes: it is not a colorizer's.")
+        packaged = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors") if not p.stem.endswith(("-prior", "-mini")))) or "none"
+        raise FileNotFoundError(f"No weights {str(name)!r}: give one of the packaged ones ({packaged}) or the path of a .safetensors file.")
+    state, about = read_weights(path)
+    beside = path.with_suffix(".json")
+    if not isinstance(about.get("config"), dict) or not isinstance(about.get("classes"), list):
+        raise ValueError(f"{beside} has no config and classes: it is not a colorizer's.")
     try:
         with without_weights(): model = cls(config_from_dict(ColorizerConfig, about.pop("config")), about.pop("classes"))
-    except (TypeError, KeyError) as e: raise ValueError(f"{path.with_suffix('.json')} has a configuration that makes no model: {e}") from None
+    except (TypeError, KeyError) as e: raise ValueError(f"{beside} has a configuration that makes no model: {e}") from None
     if model.classes and len(model.classes) != model.cfg.n_classes:
-        raise ValueError(f"{path.with_suffix('.json')} names {len(model.classes)} classes, its configuration {model.cfg.n_classes}.")
+        raise ValueError(f"{beside} names {len(model.classes)} classes, its configuration {model.cfg.n_classes}.")
     load_strict(model, state, str(path))
     model.info = about
     return model.eval()
 
 Colorizer.from_pretrained = classmethod(from_pretrained)
-
-# %% ../nbs/04_surgery.ipynb #815b77f8
-def fuse(self: Colorizer, dtype=torch.float32, compile: bool = False):
-    "The inference form, see `biggan_colorize.fuse.fuse`."
-    from biggan_colorize.fuse import fuse
-    return fuse(self, dtype, compile)
-
-Colorizer.fuse = fuse
 
 # %% ../nbs/04_surgery.ipynb #82d14a7e
 ENCODER_KEY = re.compile(r"res(\d+)\.(conv|conv_1|conv_2|normalize_1|normalize_2)\.(.+)")
@@ -362,9 +375,9 @@ def from_official(
     feature_resolution=None   # 8, 16, 32 or 64; 16 and 32 have the same shapes, so 32 has to be asked for
 ):
     "The authors' colorizer with the settings of their code; every key is accounted for, and no code in a file is run."
-    state = read_checkpoint(path)
+    state = read_torch_file(path)
     check_parts(state, path)
-    if ema is not None: state = apply_ema(state, read_checkpoint(ema), str(ema))
+    if ema is not None: state = apply_ema(state, read_torch_file(ema), str(ema))
     G = Generator.from_state({k[2:]: v for k, v in state.items() if k.startswith("G.")}, f"The generator in {path}")
     E = {rename_encoder_key(k[2:]): v for k, v in state.items() if k.startswith("E.")}
     ch, fr = encoder_config(E, G.cfg, feature_resolution, f"The encoder in {path}")

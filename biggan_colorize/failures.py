@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNCOLORED_SHARE', 'NEAR_GRAY', 'GRAY_SHARE', 'CAST', 'CAST_ALONE', 'HUES', 'BORDERS', 'BORDER_SHARE', 'LONG',
-           'LEAST_STEP', 'BLEEDING', 'KINDS', 'is_uncolored', 'hue_name', 'cast', 'is_cast', 'borders', 'colour_slope',
+           'LEAST_STEP', 'BLEEDING', 'KINDS', 'is_uncolored', 'hue_name', 'cast', 'is_cast', 'borders', 'color_slope',
            'bleeding', 'check_pictures', 'failures', 'share', 'failure_table', 'share_text', 'failures_markdown',
            'save_failures', 'badness', 'worst', 'caption', 'plot_failures']
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import json
 import numpy as np, torch
 from .color import COLORFULNESS_THRESHOLD, colorfulness, rgb_to_lab, to_gray
-from .data import replacing
+from .data import atomic_write
 from .family import write_csv
 from .features import check_pair
 from .figures import image_grid
@@ -86,7 +86,7 @@ def borders(
     least = long.abs().flatten(1).quantile(1 - BORDERS, 1)[:, None, None, None, None].clamp_min(5)
     return (long.abs() >= least) & (short*long.sign() > BORDER_SHARE*long.abs()), r
 
-def colour_slope(
+def color_slope(
     x: torch.Tensor, # RGB (B,3,H,W) in [0, 1]
     where: torch.Tensor, r: int, # of `borders`
 ) -> tuple: # slope (B,), root mean square of the long steps (B,)
@@ -104,7 +104,7 @@ def bleeding(
     "How much less of the colour step lies at borders than in the original; NaN with few borders or no colour there."
     check_pair(x_fake, x)
     where, r = borders(x)
-    (slope, step), (slope_x, step_x) = (colour_slope(v, where, r) for v in (x_fake, x))
+    (slope, step), (slope_x, step_x) = (color_slope(v, where, r) for v in (x_fake, x))
     judged = (where.flatten(1).sum(1) >= min(x.shape[-2:])/2) & (torch.minimum(step, step_x) >= LEAST_STEP)
     return torch.where(judged, slope_x - slope, torch.nan)
 
@@ -197,7 +197,7 @@ def save_failures(
     table = json.dumps({"rows": rows, "provenance": provenance}, indent=1, ensure_ascii=False)
     texts = {"md": failures_markdown(rows) + f"\n\n{about}\n", "json": table + "\n"}
     for suffix, text in texts.items():
-        with replacing(Path(out)/f"{name}.{suffix}") as part: part.write_text(text, encoding="utf-8")
+        with atomic_write(Path(out)/f"{name}.{suffix}") as part: part.write_text(text, encoding="utf-8")
     write_csv(rows, Path(out)/f"{name}.csv")
 
 # %% ../nbs/08b_failures.ipynb #f193ed7a

@@ -48,7 +48,7 @@ class ScaleShiftReLU(nn.Module):
 class Winograd(nn.Module):
     """A 3×3 convolution, (B,C,H,W) → (B,O,H,W), by Winograd's F(2×2, 3×3): 4 multiplications a pixel and pair of channels, not 9;
     `doubled`: one behind nearest upsampling, (B,C,H,W) → (B,O,2H,2W), with 2.25."""
-    at_once = 2**23  # bytes on their way at a time, in rows of tiles: what a processor's cache holds
+    max_bytes = 2**23  # bytes on their way at a time, in rows of tiles: what a processor's cache holds
 
     @torch.no_grad()
     def __init__(self, conv: nn.Conv2d, doubled: bool = False):
@@ -78,7 +78,7 @@ class Winograd(nn.Module):
         p = x.new_empty(B, h * s + 2, w * s + 2, C)
         for border in (p[:, 0], p[:, H + 1:], p[:, :, 0], p[:, :, W + 1:]): border.zero_()
         p[:, 1:H + 1, 1:W + 1] = x.permute(0, 2, 3, 1)
-        y, rows = x.new_empty(B, h, 2, w, 2, O), max(1, self.at_once // (B * k * k * w * C * x.element_size()))
+        y, rows = x.new_empty(B, h, 2, w, 2, O), max(1, self.max_bytes // (B * k * k * w * C * x.element_size()))
         for i in range(0, h, rows):
             v = self.forth(self.forth(p[:, i * s:(i + rows) * s + 2], 1), 3)
             m = torch.bmm(v.view(k * k, -1, C), self.weight).view(*v.shape[:-1], O)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PSNR_CAP', 'NONE', 'FeatureStatistics', 'Measured', 'frechet_distance', 'factor', 'frechet_of_factors', 'bootstrap',
-           'half_interval', 'drawn_again', 'mmd2', 'kernel_distance', 'extrapolated', 'to_8bit', 'psnr', 'ssim',
+           'ci95_half_width', 'bootstrap_indices', 'mmd2', 'kernel_distance', 'extrapolated', 'to_8bit', 'psnr', 'ssim',
            'Scores', 'Scorer', 'score']
 
 # %% ../nbs/08_metrics.ipynb #f60b741b
@@ -16,8 +16,8 @@ import numpy as np, torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .color import colorfulness
-from .data import replacing
-from .features import OFFLINE, check_pair, load_backend, perceptual_distance
+from .data import atomic_write
+from .features import JUDGE, OFFLINE, check_pair, load_backend, perceptual_distance
 
 # %% ../nbs/08_metrics.ipynb #85203035
 class FeatureStatistics:
@@ -71,7 +71,7 @@ class FeatureStatistics:
         "`factor` of each bootstrap resample of the vectors held; computed once, for all the sets that are compared with this one."
         if resamples not in self._factors:
             f = torch.from_numpy(self.kept)
-            self._factors[resamples] = [factor(f, k) for k in drawn_again(len(f), resamples)]
+            self._factors[resamples] = [factor(f, k) for k in bootstrap_indices(len(f), resamples)]
         return self._factors[resamples]
 
     def _hold(self, f, priority):
@@ -81,7 +81,7 @@ class FeatureStatistics:
 
     def save(self, path):
         "Writes everything to a .npz file, which is never left half-written."
-        with replacing(path) as part, open(part, "wb") as f:
+        with atomic_write(path) as part, open(part, "wb") as f:
             np.savez(f, sizes=[self.n, self.keep, self.seed], mean=self.mean, scatter=self._scatter, kept=self.kept, priority=self._priority)
 
     @classmethod
@@ -151,13 +151,13 @@ def bootstrap(
     seed: int = 0,
 ) -> np.ndarray: # half the width of the 95 % interval: 1.96 standard deviations over the resamples
     "How far a measure scatters when the images are drawn again with replacement."
-    return half_interval([measure(k) for k in drawn_again(n, resamples, seed)])
+    return ci95_half_width([measure(k) for k in bootstrap_indices(n, resamples, seed)])
 
-def half_interval(values) -> np.ndarray:
+def ci95_half_width(values) -> np.ndarray:
     "1.96 standard deviations of a measure's values over the resamples."
     return 1.96*np.std(values, axis=0, ddof=1)
 
-def drawn_again(n: int, resamples: int, seed: int = 0):
+def bootstrap_indices(n: int, resamples: int, seed: int = 0):
     "The indices of each resample, (n,) int64 with replacement; the same for every measure of n images."
     rng = np.random.default_rng(seed)
     return (rng.integers(0, n, n) for _ in range(resamples))
@@ -246,11 +246,12 @@ class Scores:
     "What one method scored on `n` images; a field is None when it was not measured."
     n: int  # images
     frechet: float; frechet_ci: float  # Fréchet distance on `backend`, FID when it is "inception"; ±: half the bootstrap's 95 % interval, here and below
+    frechet_beside: float; frechet_beside_ci: float  # the same on `backend_beside`
     kid: float; kid_std: float  # mean and standard deviation over subsets
     colorfulness: float; colorfulness_ci: float; colorfulness_real: float; colorfulness_difference: float  # 0..255 scale; fake minus real
     psnr: float; psnr_ci: float; ssim: float  # means over images; dB, and at most 1
     perceptual: float; perceptual_ci: float  # mean over images, on `perceptual_backend`
-    backend: str; precision: str; perceptual_backend: str; colorfulness_variant: str
+    backend: str; backend_beside: str; precision: str; perceptual_backend: str; colorfulness_variant: str
     warnings: tuple  # sentences for the table
     seconds: float  # spent on scoring alone
     def to_dict(self) -> dict: return asdict(self)
@@ -258,23 +259,25 @@ class Scores:
 class Scorer:
     "Gathers every metric from pairs of batches; nothing but statistics and `keep` vectors stays in memory."
     def __init__(self,
-                 backend = OFFLINE, # a name for `load_backend`, or a loaded one
+                 backend = JUDGE, # a name for `load_backend`, or a loaded one
                  perceptual = OFFLINE, # a name for `perceptual_distance`, a loaded one, or None: not measured
-                 real: FeatureStatistics = None, # of the same originals, from an earlier scorer
+                 beside = None, # another backend, by name or loaded, whose Fréchet distance stands beside the first one's
+                 real: list = None, # `FeatureStatistics` of the same originals for each backend, from an earlier scorer's `real`
                  keep: int = 5000, # vectors held for KID
                  subsets: int = 100, subset_size: int = 1000, # KID's
                  resamples: int = 20, # of the bootstrap; 0: no intervals
                  variant: str = "hasler", # colourfulness: "hasler" or "abs"
-                 precision: str = "float32", # when `backend` is a name
+                 precision: str = "float32", # of a backend that is named
                  device: str = "cpu", # where the networks run
                  thread = None): # a ThreadPoolExecutor(1) for all that needs no network, so that the networks need not wait for it
-        self.backend = load_backend(backend, precision) if isinstance(backend, str) else backend
+        self.backends = [load_backend(b, precision) if isinstance(b, str) else b for b in (backend, beside) if b]
         self.perceptual = perceptual_distance(perceptual) if isinstance(perceptual, str) else perceptual
-        for net in (self.backend, self.perceptual):
+        for net in (*self.backends, self.perceptual):
             if isinstance(net, torch.nn.Module): net.to(device)
-        self.fake, self.device = FeatureStatistics(self.backend.dim, keep), device
+        self.fake, self.device = [FeatureStatistics(b.dim, keep) for b in self.backends], device
         self.stages = dict.fromkeys(("features", "perceptual distance", "statistics", "pixels", "distances"), 0.)  # seconds
-        self.real, self._given = real or FeatureStatistics(self.backend.dim, keep), real is not None
+        self.real, self._given = real or [FeatureStatistics(b.dim, keep) for b in self.backends], real is not None
+        if len(self.real) != len(self.backends): raise ValueError(f"Expected the originals' statistics of {len(self.backends)} backends, got {len(self.real)}.")
         self.subsets, self.subset_size, self.resamples, self.variant, self._each = subsets, subset_size, resamples, variant, []
         self.thread, self._waiting, self._taken = thread, deque(), 0
 
@@ -289,7 +292,7 @@ class Scorer:
         x_fake, x_real = to_8bit(x_fake.detach().float().to(self.device)), x_real.float().to(self.device)
         numbers = np.arange(self._taken, self._taken + len(x_fake)) if numbers is None else np.asarray(numbers)
         self._taken += len(x_fake)
-        with self._timed("features"): f = [self.backend.frechet_features(x) for x in ([x_fake] if self._given else [x_fake, x_real])]
+        with self._timed("features"): f = [[b.frechet_features(x) for b in self.backends] for x in ([x_fake] if self._given else [x_fake, x_real])]
         with self._timed("perceptual distance"): d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
         if self.thread is None: self._accumulate(x_fake, x_real, numbers, f, d)
         else:
@@ -301,7 +304,8 @@ class Scorer:
     def _accumulate(self, x_fake, x_real, numbers, f, d):
         "What needs no network: statistics, colourfulness, PSNR and SSIM."
         with self._timed("statistics"):
-            for stats, v in zip((self.fake, self.real), f): stats.update(v, numbers)
+            for sets, vectors in zip((self.fake, self.real), f):
+                for stats, v in zip(sets, vectors): stats.update(v, numbers)
         with self._timed("pixels"):
             color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
             self._each.append(np.stack([numbers, *color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
@@ -320,9 +324,9 @@ class Scorer:
     def seconds(self): return sum(self.stages.values())
 
     def gather(self, process):
-        "Joins what the processes of `runs.processes` have scored: each has all of it then; returns itself."
+        "Joins what the processes of `runs.distributed` have scored: each has all of it then; returns itself."
         self._finish()
-        for stats in [self.fake] + [self.real]*(not self._given):
+        for stats in self.fake + self.real*(not self._given):
             for rank, other in enumerate(process.gather(stats)):
                 if rank != process.rank: stats.merge(other)
         self._each = [each for part in process.gather(self._each) for each in part]
@@ -332,27 +336,29 @@ class Scorer:
     def result(self) -> Scores:
         "The scores so far, without distances where images are too few; a ValueError without any or when `real` has another number."
         self._finish()
-        n = self.fake.n
+        fake, real = self.fake[0], self.real[0]
+        n = fake.n
         if not n: raise ValueError("Scores need at least one image, got 0.")
-        if self.real.n != n: raise ValueError(f"{n} images were scored against statistics of {self.real.n} originals: give the statistics of the same originals.")
+        if real.n != n: raise ValueError(f"{n} images were scored against statistics of {real.n} originals: give the statistics of the same originals.")
         with self._timed("distances"):
-            fd, fd_ci = (frechet_distance(self.fake, self.real), self._frechet_ci()) if n >= 2 else (NONE, None)
-            kid = kernel_distance(self.fake.kept, self.real.kept, self.subsets, self.subset_size) if n >= 4 else NONE
+            distances = [(frechet_distance(a, b), self._frechet_ci(a, b)) for a, b in zip(self.fake, self.real)] if n >= 2 else []
+            (fd, fd_ci), (fd2, fd2_ci) = (distances + [(NONE, None)]*2)[:2]
+            kid = kernel_distance(fake.kept, real.kept, self.subsets, self.subset_size) if n >= 4 else NONE
         each = np.concatenate(self._each); each = each[each[:, 0].argsort(), 1:]; c, c_real, p, s, d = (float(v) for v in each.mean(0))
         c_ci, _, p_ci, _, d_ci = bootstrap(lambda k: each[k].mean(0), n, self.resamples).tolist() if self.resamples and n >= 2 else [None]*5
         equal = int((each[:, 2] >= PSNR_CAP).sum())
         too_few = (f"{n} image{'s'*(n > 1)}: a Fréchet distance takes two at least, KID four",) if n < 4 else ()
         notes = too_few + fd.warnings + kid.warnings + ((f"{equal} images equal their originals: PSNR taken as {PSNR_CAP:.1f} dB",) if equal else ())
-        return Scores(n, fd.value, fd_ci, kid.value, kid.std, c, c_ci, c_real, c - c_real, p, p_ci, s, *((d, d_ci) if self.perceptual else (None, None)),
-                      self.backend.name, self.backend.precision, self.perceptual.name if self.perceptual else None, self.variant,
+        return Scores(n, fd.value, fd_ci, fd2.value, fd2_ci, kid.value, kid.std, c, c_ci, c_real, c - c_real, p, p_ci, s, *((d, d_ci) if self.perceptual else (None, None)),
+                      *([b.name for b in self.backends] + [None])[:2], self.backends[0].precision, self.perceptual.name if self.perceptual else None, self.variant,
                       notes, self.seconds)
 
-    def _frechet_ci(self):
+    def _frechet_ci(self, fake, real):
         "Half the 95 % interval, from the vectors held and scaled to all images; None where the two sets' vectors are not of the same images."
-        if not self.resamples or not np.array_equal(self.fake._priority, self.real._priority): return None
-        f = torch.from_numpy(self.fake.kept)
-        again = zip(drawn_again(len(f), self.resamples), self.real.factors(self.resamples))
-        return float(half_interval([frechet_of_factors(factor(f, k), real) for k, real in again])*math.sqrt(len(f)/self.fake.n))
+        if not self.resamples or not np.array_equal(fake._priority, real._priority): return None
+        f = torch.from_numpy(fake.kept)
+        again = zip(bootstrap_indices(len(f), self.resamples), real.factors(self.resamples))
+        return float(ci95_half_width([frechet_of_factors(factor(f, k), of_real) for k, of_real in again])*math.sqrt(len(f)/fake.n))
 
 def score(
     pairs, # iterable of (x_fake, x_real) batches, (B, 3, H, W) in [0, 1]

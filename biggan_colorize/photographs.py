@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from .color import LIGHTNESSES, to_gray
 from .colorizer import WEIGHTS, Colorizer, config_from_dict, find_label, shows_nothing
-from .data import ImageError, as_image, class_name, class_weights, conversion_notes, fit_name, open_upright, pil_to_tensor, replacing, to_rgb
-from .table import sha256
+from .data import ImageError, as_image, atomic_write, class_name, class_weights, conversion_notes, fit_name, open_upright, pil_to_tensor, to_rgb
+from .provenance import sha256
 from .upsample import check_upsampling
 
 # %% ../nbs/10c_photographs.ipynb #5de6f380
@@ -166,8 +166,8 @@ def usual_label(model):
 @dataclass(frozen=True)
 class Settings:
     "How a photograph is colorized; ValueError for a setting that there is not."
-    model: str = "mini-16"           # a model of the package, or a .safetensors file
-    label: object = "guess"          # see `choose_class`
+    model: str = "photo"             # a model of the package, or a .safetensors file
+    label: object = "any"            # see `choose_class`; `photo` needs no class
     seed: int = 0
     truncation: float | None = None  # of z; None for none
     lightness: str | None = None     # which L is put back; None for the model's own way
@@ -260,9 +260,9 @@ def save_result(folder, stem: str, content: bytes, suffix: str, settings: Settin
     picture, recipe, original = (folder/f"{name}{end}" for end in (".png", ".json", f"-photo{suffix}"))
     chosen = chosen or choose_class(settings.label, load_model(settings.model).classes, lambda: class_probabilities(found.image, load_model(settings.model).classes))
     result, text = colorize_as(found.image, settings, chosen=chosen), make_recipe(settings, original.name, content, chosen).to_json()
-    with replacing(original) as part: part.write_bytes(content)
-    with replacing(picture) as part: result.save(part, format="PNG", **found.kept)
-    with replacing(recipe) as part: part.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with atomic_write(original) as part: part.write_bytes(content)
+    with atomic_write(picture) as part: result.save(part, format="PNG", **found.kept)
+    with atomic_write(recipe) as part: part.write_text(text, encoding="utf-8", errors="surrogateescape")
     return picture, recipe, original
 
 # %% ../nbs/10c_photographs.ipynb #39aa6d4d

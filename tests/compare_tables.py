@@ -7,10 +7,10 @@ import json, sys
 from pathlib import Path
 
 RELATIVE = 0.02
-ABSOLUTE = dict(frechet=.05, frechet_ci=.1, kid=5e-4, kid_std=5e-4, colorfulness=.1, colorfulness_ci=.1, colorfulness_difference=.5, psnr=.1, psnr_ci=.05, ssim=.002,
+ABSOLUTE = dict(frechet=.05, frechet_ci=.1, frechet_beside=.05, frechet_beside_ci=.1, kid=5e-4, kid_std=5e-4, colorfulness=.1, colorfulness_ci=.1, colorfulness_difference=.5, psnr=.1, psnr_ci=.05, ssim=.002,
                 perceptual=.002, perceptual_ci=.002)
 NOT_COMPARED = {"seconds_per_image"}
-SAME = ("dataset", "split", "images", "size", "images_sha256", "labels", "backend", "precision", "perceptual", "weights", "baselines", "seed")
+SAME = ("dataset", "split", "images", "size", "images_sha256", "labels", "backend", "beside", "precision", "perceptual", "weights", "seed")
 
 def numbers(row): return {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in NOT_COMPARED}
 

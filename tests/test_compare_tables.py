@@ -4,7 +4,7 @@ import copy, json, subprocess, sys
 import pytest
 from compare_tables import differences
 
-RECORDED = {"provenance": dict(dataset="tiny-imagenet", images=1000, weights="abc"), "rows": [
+RECORDED = {"provenance": dict(dataset="imagenet-20", images=1000, weights="abc"), "rows": [
     dict(method="gray", n=1000, frechet=51.7, colorfulness=0.02, psnr=24., seconds_per_image=None, notes=[]),
     dict(method="Ours", n=1000, frechet=20., colorfulness=39., psnr=23., seconds_per_image=.01, published_fid=1.3, notes=[]),
     dict(method="CIC", n=None, frechet=None, published_fid=11.32, notes=["not measured"])]}

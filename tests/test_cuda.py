@@ -6,7 +6,7 @@ from biggan_colorize.biggan import attend, attend_fused
 from biggan_colorize.colorizer import Colorizer
 from biggan_colorize.data import load_arrays, photo_patches
 from biggan_colorize.presets import get_preset
-from biggan_colorize.runs import Process
+from biggan_colorize.runs import Process, RunOptions
 from biggan_colorize.train import TRAINERS, JointTrainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -54,7 +54,7 @@ def test_a_captured_step_is_the_eager_step(preset):
     images, y = load_arrays(photo_patches(64, 32))[0].cuda(), torch.zeros(8, dtype=torch.int64, device="cuda")
     said, kept = [], []
     for graph in (True, False):
-        trainer = TRAINERS[p.stage](p, process=Process(device="cuda"), graph=graph)
+        trainer = TRAINERS[p.stage](p, process=Process(device="cuda"), options=RunOptions(graph=graph))
         for k in range(20):
             trainer.set_epoch(k // 8)
             losses = trainer.step(images[torch.arange(8, device="cuda") + 8 * (k % 8)], y)
@@ -65,7 +65,7 @@ def test_a_captured_step_is_the_eager_step(preset):
     for k in kept[0]: torch.testing.assert_close(kept[0][k], kept[1][k], atol=1e-3, rtol=1e-3, msg=k)
 
 def test_packaged_model():
-    model, x_gray = Colorizer.from_pretrained("mini"), torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    model, x_gray = Colorizer.from_pretrained("mini"), torch.rand(2, 1, 128, 128, generator=torch.Generator().manual_seed(0))
     want = model.colorize_batch(x_gray, torch.tensor([3, 7]), 0)
     got = model.to("cuda").colorize_batch(x_gray.cuda(), torch.tensor([3, 7], device="cuda"), 0).cpu()
     torch.testing.assert_close(got, want, atol=1e-2, rtol=0)

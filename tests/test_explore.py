@@ -1,5 +1,6 @@
 "The explorer's results outside of a notebook: the command line repeats them pixel by pixel, and an installed package without the repository's figures works."
-import io, json
+import io, json, subprocess, sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from biggan_colorize.explore import Explorer, study_html, study_rows
+from biggan_colorize.explore import MAX_UPLOAD, Explorer, in_the_page, study_html, study_rows
 
 CAT = Image.fromarray(skimage.data.chelsea())
 
@@ -45,8 +46,8 @@ def test_a_recipe_of_another_photograph_or_other_weights_is_refused(run, saved, 
     assert not (tmp_path/"none").exists()
 
 def test_without_the_repository_there_is_no_curve_and_no_error(tmp_path, monkeypatch):
-    import biggan_colorize.table
-    monkeypatch.setattr(biggan_colorize.table, "repository", lambda: tmp_path)
+    import biggan_colorize.provenance
+    monkeypatch.setattr(biggan_colorize.provenance, "repository", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
     assert study_rows() == [] and study_html(16, []) == ""
     view = Explorer(CAT)
@@ -62,3 +63,17 @@ def test_sizes_that_nobody_expects(tmp_path):
         CAT.resize(size).save(tmp_path/"odd.png")
         view = Explorer(tmp_path/"odd.png")
         assert "alert" not in view.status.value and f"{size[0]} × {size[1]}" in view.status.value
+
+def test_an_installed_package_has_what_the_page_needs(root, tmp_path):
+    subprocess.run([sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path], cwd=root, check=True, capture_output=True)
+    built = tmp_path/"biggan_colorize"
+    assert (built/"explore.js").read_text() == (root/"biggan_colorize"/"explore.js").read_text()
+    assert (built/"imagenet_wnids.txt").is_file() and (built/"weights"/"photo.safetensors").is_file()
+
+def test_the_script_of_the_page_is_one_attribute():
+    from html.parser import HTMLParser
+    found = []
+    parser = HTMLParser(); parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
+    parser.feed(in_the_page())
+    assert len(found) == 1 and found[0][0] == "img" and found[0][1]["data-max-upload"] == str(MAX_UPLOAD)
+    assert found[0][1]["onerror"] == resources.files("biggan_colorize").joinpath("explore.js").read_text()

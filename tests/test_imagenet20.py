@@ -1,11 +1,10 @@
-"The data set imagenet-20: its rule, its three places, bad inputs, and that no validation image is in train."
+"The dataset imagenet-20: its rule, the forms it comes in, bad inputs, and that no validation image is in train."
 import hashlib, os, shutil, warnings, zipfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from biggan_colorize import data
 from biggan_colorize.data import (IMAGENET_20, IMAGENET_20_ZIPS, OFFICIAL, find_dataset, hold_out, imagenet_wnids,
                                   official_images)
 
@@ -150,6 +149,31 @@ def test_the_same_from_folder_and_zips(tmp_path):
     unpacked = list((tmp_path/"cache"/"biggan_colorize").iterdir())
     assert len(unpacked) == 1 and unpacked[0].name.startswith("imagenet-20-")
 
+def collections_of(imagenet, sizes=("", "")):
+    "Imagenette and Imagewoof made of a full ImageNet, divided into train and val otherwise than ImageNet."
+    for k, p in enumerate(sorted((imagenet/"imagenet").glob("*/*/*.JPEG"))):
+        dog = "n02086240" <= p.parent.name <= "n02115641"
+        name = f"imagewoof2{sizes[1]}" if dog and p.parent.name != "n02102040" else f"imagenette2{sizes[0]}"
+        write(imagenet/name/("val" if k % 3 else "train")/p.parent.name/p.name)
+    shutil.rmtree(imagenet/"imagenet")
+
+@pytest.mark.filterwarnings(OTHERS)
+@pytest.mark.parametrize("sizes", [("", ""), ("-320", "-160")])
+def test_the_same_from_the_public_collections(imagenet, sizes):
+    known = {s: (names(d), d.labels) for s in SPLITS for d in [find_dataset("imagenet-20", s, root=imagenet)]}
+    collections_of(imagenet, sizes)
+    found = {s: find_dataset("imagenet-20", s, root=imagenet) for s in SPLITS}
+    assert {s: (names(d), d.labels) for s, d in found.items()} == known
+    assert found["val"].relative(0).startswith(f"imagenette2{sizes[0]}/")
+
+def test_one_collection_is_not_enough(imagenet):
+    collections_of(imagenet)
+    first = next((imagenet/"imagewoof2"/"train"/IMAGENET_20[1]).iterdir())
+    first.rename(first.with_name("cat.JPEG"))
+    refused(ValueError, "cat.JPEG", "ImageNet's file names", root=imagenet)
+    shutil.rmtree(imagenet/"imagewoof2")
+    refused(FileNotFoundError, "imagenette2 and imagewoof2", "github.com/fastai/imagenette", root=imagenet)
+
 def test_other_images_give_a_warning(tmp_path):
     make_folder(tmp_path/"imagenet-20")
     with pytest.warns(UserWarning, match="The 60 images found in .* are not the 20,348 of imagenet-20's train"):
@@ -180,6 +204,16 @@ def test_a_damaged_and_a_foreign_zip(tmp_path):
     with zipfile.ZipFile(bad, "w") as z: z.writestr("holiday/a.JPEG", b"")
     refused(ValueError, str(bad), "not a part of imagenet-20", root=tmp_path)
     assert not (tmp_path/"cache").exists()
+
+def test_a_zip_damaged_inside(tmp_path):
+    "One byte of one image is another: nothing is taken for the whole, and nothing is left in the cache folder."
+    folder = make_folder(tmp_path/"a")
+    for p in folder.rglob("*.JPEG"): p.write_bytes(b"as it was")
+    make_zips(folder, tmp_path/"imagenet-20")
+    bad = tmp_path/"imagenet-20"/"train-2.zip"
+    bad.write_bytes(bad.read_bytes().replace(b"as it was", b"as it saw", 1))
+    refused(ValueError, str(bad), "damaged", root=tmp_path)
+    assert not [*(tmp_path/"cache"/"biggan_colorize").iterdir()]
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_missing_class_folder(tmp_path, split):
@@ -217,7 +251,7 @@ def test_a_validation_image_among_the_training_images(tmp_path, name):
 def test_splits_and_sizes(tmp_path):
     refused(ValueError, "'train' or 'val' or 'official'", "'test'", split="test", root=tmp_path)
     with pytest.raises(ValueError, match="'train' or 'val', got 'official'"):
-        find_dataset("tiny-imagenet", "official", root=tmp_path)
+        find_dataset("imagenet", "official", root=tmp_path)
     make_folder(tmp_path/"imagenet-20")
     with pytest.warns(UserWarning): found = [find_dataset("imagenet-20", root=tmp_path, size=s) for s in (None, 64)]
-    assert [d.size for d in found] == [128, 64] and data.find_dataset("photos").size == 64
+    assert [d.size for d in found] == [128, 64] and find_dataset("photos").size == 128

@@ -6,11 +6,11 @@ import skimage.data
 import torch
 from PIL import Image
 
-from biggan_colorize.baselines.mini import load_mini
+from biggan_colorize.baselines.mini import load_mini, mini_weights
 from biggan_colorize.colorizer import Colorizer
 
 CAT = skimage.data.chelsea()[:60, :90]
-COLORIZERS = ("mini", "regression", "tovivid", "cic")
+COLORIZERS = ("mini", "regression", "deoldify", "cic")
 
 @pytest.fixture(scope="module", params=COLORIZERS)
 def model(request): return Colorizer.from_pretrained("mini") if request.param == "mini" else load_mini(request.param)
@@ -61,21 +61,22 @@ def test_a_seed_is_a_whole_number(model, seed):
 def test_seeds_of_numpy_are_whole_numbers(mini): assert same(mini.colorize(CAT, 3, seed=np.int64(7)), mini.colorize(CAT, 3, seed=7))
 
 def test_a_label_is_an_index_a_name_an_id_weights_or_none(mini):
-    k = mini.classes.index("n07753592")
+    k = mini.classes.index("n03445777")
     expected = mini.colorize(CAT, k)
-    assert all(same(mini.colorize(CAT, label), expected) for label in ("banana", "n07753592", "Banana", str(k), np.int64(k), torch.tensor(k), [k]))
+    assert all(same(mini.colorize(CAT, label), expected) for label in ("golf ball", "n03445777", "Golf ball", str(k), np.int64(k), torch.tensor(k), [k]))
     one = torch.zeros(len(mini.classes)); one[k] = 1
     weighted = mini.colorize(CAT, one)
-    assert all(same(mini.colorize(CAT, label), weighted) for label in (one.tolist(), {"banana": 1.0}, {"n07753592": 1}))
+    assert all(same(mini.colorize(CAT, label), weighted) for label in (one.tolist(), {"golf ball": 1.0}, {"n03445777": 1}))
     assert not same(mini.colorize(CAT, None), expected)
 
 def test_baselines_take_names_too():
+    if not mini_weights("tovivid").exists(): pytest.skip("the only baseline that takes a class has no weights in the package yet")
     model = load_mini("tovivid")
-    k = model.classes.index("n07753592")
-    assert same(model.colorize(CAT, "banana"), model.colorize(CAT, k)) and not same(model.colorize(CAT, "banana"), model.colorize(CAT, "orange"))
+    k = model.classes.index("n03445777")
+    assert same(model.colorize(CAT, "golf ball"), model.colorize(CAT, k)) and not same(model.colorize(CAT, "golf ball"), model.colorize(CAT, "church"))
 
-@pytest.mark.parametrize("label, says", [("bananna", "banana"), (100, "0 to 99"), (-1, "0 to 99"), (1.5, "not 1.5"), (True, "not True"), ({"bananna": 1}, "banana"), ({"banana": -1}, "from 0"), ({}, "not all of them 0"),
-                                         ({"banana": float("nan")}, "numbers from 0"), ([.5, .5], "100 numbers"), ([float("nan")] * 100, "NaN"), ([1, 2], "(2,)"), (object, "0 to 99")])
+@pytest.mark.parametrize("label, says", [("golf bal", "golf ball"), (20, "0 to 19"), (-1, "0 to 19"), (1.5, "not 1.5"), (True, "not True"), ({"golf bal": 1}, "golf ball"), ({"golf ball": -1}, "from 0"), ({}, "not all of them 0"),
+                                         ({"golf ball": float("nan")}, "numbers from 0"), ([.5, .5], "20 numbers"), ([float("nan")] * 20, "NaN"), ([1, 2], "(2,)"), (object, "0 to 19")])
 def test_what_is_no_label_is_refused_in_a_sentence(mini, label, says):
     with pytest.raises(ValueError) as e: mini.colorize(CAT, label)
     assert says in str(e.value) and "\n" not in str(e.value)
@@ -93,18 +94,18 @@ def test_a_model_whose_classes_have_no_names():
 def test_batches_and_z_refuse_seeds_that_are_cut(mini):
     from biggan_colorize.colorizer import draw_z
     with pytest.raises(ValueError, match="whole number"): draw_z([1.5], 4)
-    with pytest.raises(ValueError, match="whole number"): mini.colorize_batch(torch.zeros(2, 1, 64, 64), 3, seed=1.5)
-    with pytest.raises(ValueError, match="one for each of 2"): mini.colorize_batch(torch.zeros(2, 1, 64, 64), 3, seed=[1, 2, 3])
-    with pytest.raises(ValueError, match="not 'tabby'"): mini.colorize_batch(torch.zeros(2, 1, 64, 64), "tabby")
+    with pytest.raises(ValueError, match="whole number"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), 3, seed=1.5)
+    with pytest.raises(ValueError, match="one for each of 2"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), 3, seed=[1, 2, 3])
+    with pytest.raises(ValueError, match="not 'tabby'"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), "tabby")
 
 def test_the_explorer_and_the_classifier_take_them_too(mini, tmp_path):
     from biggan_colorize.explore import explore, reduce
     from biggan_colorize.photographs import Settings, class_probabilities, colorize_as
     path = sideways(tmp_path/"cat.png")
-    images, _ = explore(path, label="banana")
-    assert images["result"].size == (90, 60) and same(images["result"], explore(CAT, label="banana")[0]["result"])
+    images, _ = explore(path, label="golf ball")
+    assert images["result"].size == (90, 60) and same(images["result"], explore(CAT, label="golf ball")[0]["result"])
     assert torch.equal(class_probabilities(path, mini.classes), class_probabilities(CAT, mini.classes))
-    assert same(colorize_as(path, Settings("mini", "banana")), colorize_as(CAT, Settings("mini", "banana")))
+    assert same(colorize_as(path, Settings("mini", "golf ball")), colorize_as(CAT, Settings("mini", "golf ball")))
     deep = Image.fromarray(np.full((4, 4), 32896, np.uint16))
     assert reduce(deep).getpixel((0, 0)) == (128, 128, 128)          # 16 bits were clipped to white
     for bad in (Image.new("L", (0, 0)), CAT.astype(float)):
@@ -118,6 +119,6 @@ def test_the_explorer_widget_opens_arrays_and_turned_images(tmp_path):
 def test_a_photograph_that_shows_nothing_stays_gray(mini):
     from biggan_colorize.explore import explore
     for flat in (np.full((1, 1), 128, np.uint8), np.full((30, 40), 77, np.uint8), np.full((30, 40, 3), 0.5)):
-        assert np.ptp(np.asarray(mini.colorize(flat, "banana")).astype(int), axis=2).max() == 0
-    result = explore(np.full((30, 40), 77, np.uint8), label="banana")[0]["result"]
+        assert np.ptp(np.asarray(mini.colorize(flat, "golf ball")).astype(int), axis=2).max() == 0
+    result = explore(np.full((30, 40), 77, np.uint8), label="golf ball")[0]["result"]
     assert np.ptp(np.asarray(result).astype(int), axis=2).max() == 0

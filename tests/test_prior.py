@@ -5,7 +5,7 @@ import pytest, torch
 
 from biggan_colorize.colorizer import WEIGHTS
 from biggan_colorize.data import imagenet_wnids
-from biggan_colorize.table import sha256
+from biggan_colorize.provenance import sha256
 from biggan_colorize.train import read_prior
 
 class Judge:
@@ -30,8 +30,8 @@ def test_judged(prior):
     assert abs(scores["judge"]["frechet"] - 0.03) < 1e-6                    # three means moved by 0.1 each
 
 def test_samples_have_their_classes(prior):
-    "The same z with another class is another picture; the Rhodesian ridgeback is redder than the parachute in its sky."
-    G, _, about = read_prior(WEIGHTS/"mini-128-prior.safetensors")
+    "The same z with another class is another picture: the Rhodesian ridgeback is redder than the parachute in its sky."
+    G, _, about = read_prior(WEIGHTS/"mini-prior.safetensors")
     dog, sky = about["classes"].index("n02087394"), about["classes"].index("n03888257")
     drawn = {c: torch.cat([x for x, _ in prior.samples(G, torch.full((24,), c), 10)]) for c in (dog, sky)}
     assert drawn[dog].shape == (24, 3, 128, 128) and (drawn[dog] - drawn[sky]).abs().mean() > 0.1
@@ -39,6 +39,9 @@ def test_samples_have_their_classes(prior):
     assert red.mean() > 0.1 > blue.mean()
 
 def test_the_recorded_table_is_of_these_weights(root):
-    for name, table in (("mini-prior", "prior"), ("mini-128-prior", "prior_imagenet-20")):
-        rows = {r["name"]: r for r in json.loads((root/"figures"/f"{table}.json").read_text())["rows"]}
-        assert rows[name]["weights"] == sha256(WEIGHTS/f"{name}.safetensors")
+    recorded = json.loads((root/"figures"/"prior.json").read_text())
+    rows = {r["name"]: r for r in recorded["rows"]}
+    assert rows["mini-prior"]["weights"] == sha256(WEIGHTS/"mini-prior.safetensors")
+    for r in rows.values(): assert {"efficientnet-lite2", "efficientnet-lite0"} < set(r)
+    shown = (root/"figures"/"prior.md").read_text()
+    assert f"{rows['mini-prior']['efficientnet-lite2']['frechet']:.1f}" in shown

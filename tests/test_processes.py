@@ -22,13 +22,14 @@ SEVERAL = """
 import json, resource, sys, torch, weakref
 from contextlib import nullcontext
 from biggan_colorize import train
-from biggan_colorize.runs import Process, processes
+from biggan_colorize.runs import Process, RunOptions, distributed
 out, cases = sys.argv[1], json.loads(sys.argv[2])
 def run(process, name, preset, settings, shared_statistics):
-    train.processes = lambda device: nullcontext(process)
-    return train.run(preset, out=f"{out}/{name}", settings=settings, every=2, save_every=2, shared_statistics=shared_statistics)
+    train.distributed = lambda device: nullcontext(process)
+    options = RunOptions(every=2, save_every=2, shared_statistics=shared_statistics)
+    return train.run(preset, out=f"{out}/{name}", settings=settings, options=options)
 
-with processes("cpu") as process:
+with distributed("cpu") as process:
     if not process.main:  # from here on it cannot write a byte into any file
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         try:
@@ -62,6 +63,7 @@ DEADLY = """
 import os, signal, sys
 from pathlib import Path
 from biggan_colorize import train
+from biggan_colorize.runs import RunOptions
 out, step = Path(sys.argv[1]), train.Trainer.step
 def die(trainer, rank):
     mark = out/f"died {rank}"
@@ -74,7 +76,8 @@ def deadly(self, x, y):
     die(self, 0)
     return losses
 train.Trainer.step = deadly
-train.run("nano", out=out/"killed", settings={"epochs": 5/32}, device="cpu", every=2, save_every=2, shared_statistics=True)
+options = RunOptions(device="cpu", every=2, save_every=2, shared_statistics=True)
+train.run("nano", out=out/"killed", settings={"epochs": 5/32}, options=options)
 """
 
 def launch(options, *args):
@@ -155,7 +158,7 @@ def test_two_machines_share_a_run(folder):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     agent = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test", "--local-addr", "127.0.0.1"]
-    train = ["-m", "biggan_colorize.train", "nano", "--out", folder/"machines", "--set", f"epochs={5/32}", "--save-every", 2, "--shared-statistics", "--device", "cpu"]
+    train = ["-m", "biggan_colorize", "train", "nano", "--out", folder/"machines", "--set", f"epochs={5/32}", "--save-every", 2, "--shared-statistics", "--device", "cpu"]
     shown = end(*[launch(agent, *train) for _ in range(2)])
     assert shown.count("Checkpoints, log and weights are in") == 1
     assert [p.name for p in checkpoints(folder/"machines")] == [p.name for p in checkpoints(folder/"calm")]
@@ -164,7 +167,7 @@ def test_two_machines_share_a_run(folder):
         for k, v in a[part].items(): assert torch.equal(v, b[part][k]), (part, k)
 
 def test_a_batch_that_cannot_be_shared(tmp_path):
-    process = launch(TWO, "-m", "biggan_colorize.train", "nano", "--out", tmp_path/"out", "--set", "batch=7", "--device", "cpu")
+    process = launch(TWO, "-m", "biggan_colorize", "train", "nano", "--out", tmp_path/"out", "--set", "batch=7", "--device", "cpu")
     shown, _ = process.communicate(timeout=580)
     assert process.returncode != 0 and "Error: A batch of 7 images cannot be shared equally by 2 processes." in shown
 
@@ -174,17 +177,17 @@ import dataclasses, json, sys
 from torch.nn import functional as F
 from biggan_colorize.data import loader, photo_patches
 from biggan_colorize.metrics import Scorer
-from biggan_colorize.runs import Process, processes
+from biggan_colorize.runs import Process, distributed
 class Thumbnail:
     name, dim, precision = "thumbnail", 12, "float32"
     def frechet_features(self, x): return F.adaptive_avg_pool2d(x, 2).flatten(1)
 def scores(process):
     gray = Scorer(Thumbnail(), None, keep=30, subsets=5); half = Scorer(Thumbnail(), None, real=gray.real, keep=30, subsets=5)
     for k, (x, _) in enumerate(loader(photo_patches(50), 8)):
-        if k % process.world != process.rank: continue
+        if k % process.world_size != process.rank: continue
         for s, part in ((gray, 0), (half, .5)): s.update(x*part + x.mean(1, keepdim=True)*(1 - part), x, range(8*k, 8*k + len(x)))
     return [dataclasses.asdict(s.gather(process).result()) for s in (gray, half)]
-with processes("cpu") as process:
+with distributed("cpu") as process:
     both = process.gather(scores(process))
     if process.main: json.dump([*both, scores(Process())], open(sys.argv[1], "w"))
 """

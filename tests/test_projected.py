@@ -48,7 +48,7 @@ def test_gradient_through_the_frozen_network():
 def test_a_spread_start():
     "BigGAN's start gives all samples one layout, the spread one a layout of their own, and a class as much weight as z."
     torch.manual_seed(0)
-    cfg = get_preset("projected-prior").model.biggan
+    cfg = get_preset("mini-prior").model.biggan
     published, spread = Generator(cfg), spread_start(Generator(cfg))
     assert shared_layout(published) > 0.7 and shared_layout(spread) < 0.1
     assert abs(spread.shared.weight.std().item() - 1) < 0.05 and published.shared.weight.std() < 0.2
@@ -56,9 +56,13 @@ def test_a_spread_start():
 
 CLASSES = ["n01443537", "n02123045", "n09256479"]
 SMALL = {"projected": 64, "guidance": 0.1, "start": "spread", "model.n_classes": 3, "batch": 4}
-x, y = torch.stack([photo_patches(4, 32)[i][0] for i in range(4)]), torch.tensor([0, 1, 2, 0])
 
-def test_a_step_with_projected_discriminators(tmp_path):
+@pytest.fixture
+def x(): return torch.stack([photo_patches(4, 32)[i][0] for i in range(4)])
+@pytest.fixture
+def y(): return torch.tensor([0, 1, 2, 0])
+
+def test_a_step_with_projected_discriminators(x, y, tmp_path):
     "G and all discriminators move, the frozen network and the first bias do not; the prior's file has the discriminator of pixels alone."
     trainer = PriorTrainer(get_preset("nano-prior", SMALL), CLASSES)
     assert trainer.D(x, y).shape == (4, 8, 4) and trainer.D(x.clone().requires_grad_(), y).shape == (4, 9, 4)
@@ -76,7 +80,7 @@ def test_a_step_with_projected_discriminators(tmp_path):
     assert about["classes"] == CLASSES and set(pixels.state_dict()) == set(trainer.D.pixels.state_dict())
     torch.testing.assert_close(pixels.linear.weight, trainer.D.pixels.linear.weight.detach(), atol=1e-3, rtol=1e-3)
 
-def test_projected_training_goes_on_from_a_checkpoint(tmp_path):
+def test_projected_training_goes_on_from_a_checkpoint(x, y, tmp_path):
     "Three steps and two more from their checkpoint are five steps, bit for bit."
     preset = get_preset("nano-prior", SMALL)
     whole, first, second = (PriorTrainer(preset, CLASSES) for _ in range(3))
@@ -95,7 +99,7 @@ def test_projected_training_goes_on_from_a_checkpoint(tmp_path):
 def test_settings_that_do_not_fit(settings, said):
     with pytest.raises(ValueError, match=said): get_preset("nano-prior", settings)
 
-def test_guidance_raises_the_named_class():
+def test_guidance_raises_the_named_class(x, y):
     "G's gradient is that of the other rows plus guidance times that of log p(y), and D's step does not see it."
     trainers = {w: PriorTrainer(get_preset("nano-prior", SMALL | {"guidance": w, "augment": ""}), CLASSES) for w in (0., 0.1)}
     v = (x * 2 - 1).requires_grad_()
@@ -104,5 +108,5 @@ def test_guidance_raises_the_named_class():
     features = trainers[0.1].D.features
     log_p = features.log_p(features.taps(v)[-1], y)
     torch.testing.assert_close(rows[0.1][:, 8], 0.1 * log_p[:, None].expand(-1, 4))
-    def losses(t): return t.loss_D(t.parts(**t.draw(x, y))[0])["D"].item()
+    def losses(t): return t.loss_D(t.microbatches(**t.draw(x, y))[0])["D"].item()
     assert losses(trainers[0.]) == losses(trainers[0.1])

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from biggan_colorize.data import ImageDataset, photo, photo_patches, pil_to_tensor, resize_center_crop, tensor_to_pil
-from biggan_colorize.figures import open_methods
+from biggan_colorize.experiment import Experiment
 from biggan_colorize.metrics import psnr
 from biggan_colorize.outputs import match_folder
 
-SIDE = 64  # of the packaged models' images
+SIDE = 128  # of the packaged models' images
 WITH_PARAMETERS = ("eval", "fig1_inversion", "fig2_framework", "fig3_encoder", "fig4_comparison", "fig5_complex", "ledger",
                    "resolution_study", "09m_mini_compare")
 
@@ -20,7 +20,7 @@ def exif(orientation):
     found = Image.Exif(); found[0x0112] = orientation
     return found
 
-def shots(n=4, size=(160, 120)):
+def shots(n=4, size=(320, 240)):
     "Pieces of two photographs, wider than high."
     places = [(name, k) for k in range(n) for name in ("coffee", "chelsea")][:n]
     return [photo(name).resize((640, 480)).crop((40*k, 30*k, 40*k + 480, 30*k + 360)).resize(size) for name, k in places]
@@ -39,7 +39,7 @@ def scored(outputs, folder, **how):
     row = match_folder(outputs, images, **how)
     return psnr(row.read(range(len(images))), torch.stack([x for x, _ in images])).min(), row.note
 
-def centre(image):
+def center(image):
     side = min(image.size); left, top = (image.width - side)//2, (image.height - side)//2
     return image.crop((left, top, left + side, top + side))
 
@@ -68,14 +68,14 @@ def test_squeezed_outputs_are_not_scored_as_they_lie(tmp_path):
     for name, size in (("model", (SIDE, SIDE)), ("instcolor", (256, 256))):
         outputs = write(tmp_path/name, [im.resize(size) for im in shots()])
         said = refused(scored, outputs, originals, resize=True)
-        assert "0.png" in said and "its original 160×120" in said
+        assert "0.png" in said and "its original 320×240" in said
         assert "-p folder_geometry=squash of biggan-colorize" in said and "-p folder_geometry squash of papermill" in said
         value, note = scored(outputs, originals, geometry="squash")
         assert value > 30 and "4 squeezed to other proportions, which is undone" in note
 
 def test_my_outputs_are_centre_crops(tmp_path):
-    pictures = shots(size=(192, 128))
-    originals, crops = write(tmp_path/"in", pictures), write(tmp_path/"crops", map(centre, pictures))
+    pictures = shots(size=(384, 256))
+    originals, crops = write(tmp_path/"in", pictures), write(tmp_path/"crops", map(center, pictures))
     value, note = scored(crops, originals, geometry="crop")
     assert value > 40 and "4 centre squares" in note
     assert scored(crops, originals, geometry="squash")[0] < value - 10                # the two cannot be told apart by size
@@ -86,7 +86,7 @@ def test_outputs_of_the_originals_own_size_need_no_flag(tmp_path):
     assert scored(write(tmp_path/"mine", shots()), originals) == (best, "images read from a folder: 4 of the original's size")
 
 def test_outputs_of_half_the_size_are_told_how_to_go_on(tmp_path):
-    originals, half = write(tmp_path/"in", shots()), write(tmp_path/"half", [im.resize((80, 60)) for im in shots()])
+    originals, half = write(tmp_path/"in", shots()), write(tmp_path/"half", [im.resize((160, 120)) for im in shots()])
     assert "-p folder_resize=True of biggan-colorize evaluate, -p folder_resize True of papermill" in refused(scored, half, originals)
     value, note = scored(half, originals, resize=True)
     assert value > 25 and "4 scaled to another size" in note
@@ -104,7 +104,7 @@ def test_my_phone_turns_photographs_by_exif(tmp_path):
         assert value[name] == own and ("turned as their originals' EXIF says" in note) == (name == "stored"), name
 
 def test_a_turn_that_sizes_do_not_show_is_in_the_notes(tmp_path):
-    square = [im.resize((90, 90)) for im in shots()]
+    square = [im.resize((180, 180)) for im in shots()]
     originals = tmp_path/"in"; originals.mkdir()
     over = [im.transpose(Image.Transpose.ROTATE_180) for im in square]
     for k, im in enumerate(over): im.save(originals/f"{k}.jpg", exif=exif(3), quality=98)
@@ -115,7 +115,7 @@ def test_a_turn_that_sizes_do_not_show_is_in_the_notes(tmp_path):
 
 def test_transparency_is_laid_on_white_on_both_sides_and_said(tmp_path):
     clear = [im.convert("RGBA") for im in shots()]
-    for im in clear: im.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 160).astype(np.uint8), (120, 1))))
+    for im in clear: im.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 320).astype(np.uint8), (240, 1))))
     originals = write(tmp_path/"in", clear)
     value, note = scored(write(tmp_path/"kept", clear), originals)
     assert value == scored(originals, originals)[0] and "4 transparent" in note
@@ -125,15 +125,16 @@ def test_a_folder_of_mixed_geometry_names_the_files(tmp_path):
     originals = write(tmp_path/"in", shots())
     mixed = write(tmp_path/"mixed", [im if k else im.resize((SIDE, SIDE)) for k, im in enumerate(shots())])
     said = refused(scored, mixed, originals, geometry="squash")
-    assert "mixes geometries" in said and "1.png (160×120" in said and "0.png (64×64" in said
+    assert "mixes geometries" in said and "1.png (320×240" in said and f"0.png ({SIDE}×{SIDE}" in said
 
-def test_figures_compare_folders_in_the_same_geometry(tmp_path, capsys):
+def test_figures_compare_folders_in_the_same_geometry(tmp_path):
     originals = write(tmp_path/"in", shots())
     outputs = write(tmp_path/"squeezed", [im.resize((SIDE, SIDE)) for im in shots()])
-    images = dataset(originals)
-    assert "folder_geometry" in refused(open_methods, f"folder:mine={outputs}", images)
-    made = open_methods(f"folder:mine={outputs}", images, geometry="squash")["mine"](range(4), None, None)
-    assert psnr(made, torch.stack([x for x, _ in images])).min() > 30 and "which is undone" in capsys.readouterr().out
+    def experiment(**more): return Experiment(f"folder:mine={outputs}", "folder", data=originals, **more)
+    assert "folder_geometry" in refused(experiment)
+    e = experiment(folder_geometry="squash")
+    numbers, x = next(e.batches(4))
+    assert psnr(e.colorize("mine", numbers, None), x).min() > 30 and "which is undone" in e.notes("mine")[0]
 
 def test_evaluate_refuses_squeezed_outputs_and_says_what_it_undid(user, tmp_path):
     originals = write(tmp_path/"in", shots())
@@ -165,13 +166,15 @@ def test_no_assertion_runs_in_a_users_notebook(root, name):
 
 # R5: defaults that refuse ordinary input
 
-def photo_patch_images(n): return [tensor_to_pil(photo_patches(n)[k][0]) for k in range(n)]
+def photo_patch_images(n):
+    patches = photo_patches(n, SIDE)
+    return [tensor_to_pil(patches[k][0]) for k in range(n)]
 
 def test_a_folder_of_three(user, tmp_path):
     originals = write(tmp_path/"in", photo_patch_images(3))
     done = user("biggan-colorize", "evaluate", "folder", "--data", originals, "--methods", "gray", "-o", tmp_path/"out")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "3 images of 64×64 (all of 3; 160 were asked for)" in done.stdout
+    assert "3 images of 128×128 (all of 3; 96 were asked for)" in done.stdout
     assert "a Fréchet distance takes two at least, KID four" in done.stdout
 
 def test_one_photograph(papermill, tmp_path):
@@ -185,10 +188,10 @@ def test_the_command_and_the_notebook_have_one_number_of_images(root):
     import inspect, papermill
     from biggan_colorize.cli import evaluate_command
     assert inspect.signature(evaluate_command).parameters["n_images"].default is None           # left out: the notebook's
-    assert papermill.inspect_notebook(str(root/"nbs"/"eval.ipynb"))["n_images"]["default"] == "160"
+    assert papermill.inspect_notebook(str(root/"nbs"/"eval.ipynb"))["n_images"]["default"] == "96"
 
 SMALL = {"fig1_inversion": dict(steps=2, restarts=1), "fig2_framework": {}, "fig4_comparison": dict(methods="gray,mini-32"),
-         "fig5_complex": dict(methods="gray,mini-32"), "ledger": dict(n_large=2), "resolution_study": dict(members="mini-4,mini-32", draws=2)}
+         "fig5_complex": dict(methods="gray,mini-32"), "ledger": dict(n_large=2), "resolution_study": dict(members="mini-8,mini-32", draws=2)}
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_folder_of_dull_photographs(papermill, tmp_path, name):
@@ -203,21 +206,21 @@ def test_what_colorize_wrote_is_a_folder_row_and_scores_what_was_measured(user, 
     from biggan_colorize.colorizer import Colorizer
     model = Colorizer.from_pretrained("mini")
     originals = write(tmp_path/"in", [*shots(2, (300, 200)), *photo_patch_images(2)])
-    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--model", "mini", "--label", "goldfish")
+    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--model", "mini", "--label", "golf ball")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path/"ours").glob("*_goldfish_seed0.png"))) == 4
+    assert len(list((tmp_path/"ours").glob("*_golf-ball_seed0.png"))) == 4
     images = dataset(originals)
-    row, k = match_folder(tmp_path/"ours", images), model.classes.index("n01443537")
+    row, k = match_folder(tmp_path/"ours", images), model.classes.index("n03445777")
     direct = torch.stack([pil_to_tensor(resize_center_crop(model.colorize(images.image(i), k, 0), SIDE)) for i in range(4)])
     assert torch.equal(row.read(range(4)), direct) and row.note == "images read from a folder: 4 of the original's size"
 
 def test_a_row_of_our_own_pictures_has_the_numbers_of_ours(user, tmp_path):
-    write(tmp_path/"data"/"imagenet"/"val"/"n01443537", photo_patch_images(4))
+    write(tmp_path/"data"/"imagenet"/"val"/"n03445777", photo_patch_images(4))
     args = ["biggan-colorize", "evaluate", "imagenet", "--data", tmp_path/"data", "-o", tmp_path/"out"]
     done = user(*args, "--methods", "gray,ours", "-p", "save_images=True")
     assert done.returncode == 0, done.stderr[-2000:]
     made = tmp_path/"out"/"images"/"Ours"
-    for path in sorted(made.rglob("*.png")): path.rename(path.with_name(f"{path.stem}_goldfish_seed0.png"))
+    for path in sorted(made.rglob("*.png")): path.rename(path.with_name(f"{path.stem}_golf-ball_seed0.png"))
     done = user(*args, "--methods", f"ours,folder:mine={made}")
     assert done.returncode == 0, done.stderr[-2000:]
     rows = {r["method"]: r for r in json.loads((tmp_path/"out"/"table1.json").read_text())["rows"]}
@@ -252,4 +255,4 @@ def test_settings_that_would_not_be_looked_at(user, tmp_path, given, says):
 def test_my_own_numbers_are_the_last_on_the_screen(user, tmp_path):
     done = user("biggan-colorize", "evaluate", "photos", "-n", "4", "--methods", "gray", "-o", tmp_path)
     assert done.returncode == 0 and done.stdout == (tmp_path/"table1.md").read_text() + "\n"
-    assert done.stdout.count("**Measured on") == 1 and "tiny-imagenet" not in done.stdout
+    assert done.stdout.count("**Measured on") == 1

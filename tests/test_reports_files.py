@@ -153,7 +153,7 @@ def test_one_seed_fails_and_the_one_before_it_is_still_reported(colorize, monkey
 def test_the_explorer_saves_a_photograph_with_a_latin_1_name(tmp_path):
     from biggan_colorize.photographs import Settings, check_recipe, read_recipe, save_result
     content = io.BytesIO(); SMALL.save(content, "PNG")
-    paths = save_result(tmp_path, os.fsdecode(b"caf\xe9"), content.getvalue(), ".png", Settings("mini-16", "banana"))
+    paths = save_result(tmp_path, os.fsdecode(b"caf\xe9"), content.getvalue(), ".png", Settings("mini", "golf ball"))
     recipe = read_recipe(paths[1]); check_recipe(recipe, paths[2].read_bytes())
     assert recipe.photo == paths[2].name and (tmp_path/recipe.photo).is_file()
 
@@ -227,7 +227,7 @@ def test_transparency_and_nan_were_not_noted(colorize, tmp_path):
 def test_the_result_of_the_explorer_keeps_them_too(tmp_path):
     from biggan_colorize.photographs import Settings, save_result
     content = io.BytesIO(); SMALL.save(content, "JPEG", exif=camera_exif(), dpi=(600, 600))
-    with Image.open(save_result(tmp_path, "a", content.getvalue(), ".jpg", Settings("mini-16", "banana"))[0]) as img:
+    with Image.open(save_result(tmp_path, "a", content.getvalue(), ".jpg", Settings("mini", "golf ball"))[0]) as img:
         assert img.getexif()[33432] == "Ada" and img.info["dpi"] == pytest.approx((600, 600), abs=0.1)
 
 # R13, R14, R17: messages
@@ -255,7 +255,7 @@ def test_names_of_240_bytes(colorize, tmp_path):
 def test_the_explorer_takes_long_names(tmp_path):
     from biggan_colorize.photographs import Settings, save_result
     content = io.BytesIO(); SMALL.save(content, "PNG")
-    for _ in range(2): assert all(p.is_file() for p in save_result(tmp_path, "b" * 250, content.getvalue(), ".png", Settings("mini-16", "banana")))
+    for _ in range(2): assert all(p.is_file() for p in save_result(tmp_path, "b" * 250, content.getvalue(), ".png", Settings("mini", "golf ball")))
 
 @pytest.mark.parametrize("command", [["colorize", "a.png"], ["train", "nano"], ["evaluate"], ["filter", "photos"], ["convert", "a.png"]])
 def test_the_output_is_a_file_or_lies_below_one(quick, tmp_path, monkeypatch, command):
@@ -270,7 +270,7 @@ def test_a_list_that_is_a_folder(quick, tmp_path): assert "is a folder" in fine(
 
 def test_train_without_data_suggests_what_the_command_line_can_do(quick, tmp_path):
     shown = fine(quick("biggan-colorize", "train", "mini", "--data", tmp_path, "-o", tmp_path/"run"), 2)
-    assert "download=True" not in shown and "--data" in shown and "tiny-imagenet-200.zip" in shown
+    assert "download=True" not in shown and "--data" in shown and "imagenette2 and imagewoof2" in shown
 
 def test_messages_name_options_and_no_python_arguments(quick, tmp_path):
     SMALL.save(tmp_path/"a.png")
@@ -303,7 +303,7 @@ def test_rows_and_parameters_of_evaluate_are_listed(quick, root):
     names = re.findall(r"^(\w+) =", "".join(cell["source"]), re.MULTILINE)
     options = {"dataset", "data", "n_images", "methods", "preset", "out"}
     assert len(names) > 10 and all(re.search(rf"\b{n}\b", shown) for n in set(names) - options), names
-    for row in ("gray", "ours:WEIGHTS", "folder:NAME=PATH", *MINI_METHODS): assert row in shown
+    for row in ("gray", "ours:NAME=FILE", "folder:NAME=PATH", *MINI_METHODS): assert row in shown
 
 # R18: nothing to colour
 

@@ -14,11 +14,12 @@ from biggan_colorize.fuse import Winograd, fuse
 from biggan_colorize.graphs import Captured, TapeGraph
 from biggan_colorize.precision import has_bfloat16
 from biggan_colorize.presets import get_preset
-from biggan_colorize.runs import Process, checkpoints
+from biggan_colorize.runs import Process, RunOptions, checkpoints
 from biggan_colorize.train import TRAINERS, JointTrainer, ema_decay
 
 IMAGES = load_arrays(photo_patches(64, 32))[0]   # bytes
 LABELS = torch.zeros(64, dtype=torch.int64)
+RECORDED = RunOptions(graph=TapeGraph)
 CLASSES = ["n01443537", "n02123045", "n09256479"]
 
 def steps(trainer, n, start=0):
@@ -49,7 +50,7 @@ CASES = {
 def test_a_recorded_step_is_the_eager_step(preset, settings, accumulate):
     "Ten steps, bit for bit: what is recorded holds no learning rate, no decay and no random number of the step that it was recorded at."
     p = get_preset(preset, settings)
-    recorded, eager = (TRAINERS[p.stage](p, CLASSES[:p.model.n_classes], accumulate=accumulate, graph=TapeGraph) for _ in range(2))
+    recorded, eager = (TRAINERS[p.stage](p, CLASSES[:p.model.n_classes], options=RunOptions(accumulate=accumulate, graph=TapeGraph)) for _ in range(2))
     eager.captured = Captured(eager.updates, "cpu", None, "to compare")
     assert steps(recorded, 10) == steps(eager, 10)
     assert recorded.captured.mode == "captured graph" and recorded.captured.calls > recorded.captured.WARM
@@ -57,7 +58,7 @@ def test_a_recorded_step_is_the_eager_step(preset, settings, accumulate):
 
 def test_learning_rates_as_numbers_give_the_same_step():
     "As a CPU has them: Adam in its plain form instead of the fused one, to rounding."
-    plain, recorded = JointTrainer(get_preset("nano")), JointTrainer(get_preset("nano"), graph=TapeGraph)
+    plain, recorded = JointTrainer(get_preset("nano")), JointTrainer(get_preset("nano"), options=RECORDED)
     assert "eager" in plain.captured.mode and isinstance(recorded.opt_G.param_groups[0]["lr"], torch.Tensor)
     a, b = steps(plain, 4), steps(recorded, 4)
     assert a == pytest.approx(b, rel=1e-3)
@@ -65,7 +66,7 @@ def test_learning_rates_as_numbers_give_the_same_step():
 @pytest.mark.parametrize("before, after", [(True, False), (False, True)], ids=["recorded, then eager", "eager, then recorded"])
 def test_a_run_goes_on_from_a_checkpoint_of_the_other_kind(before, after, tmp_path):
     "The file has what the other way of computing needs."
-    first, second = (JointTrainer(get_preset("nano"), graph=TapeGraph if kind else False) for kind in (before, after))
+    first, second = (JointTrainer(get_preset("nano"), options=RECORDED if kind else RunOptions(graph=False)) for kind in (before, after))
     steps(first, 5); first.save(tmp_path)
     second.load(checkpoints(tmp_path)[-1])
     assert_equal(weights(first), weights(second))
@@ -75,7 +76,7 @@ def test_a_run_goes_on_from_a_checkpoint_of_the_other_kind(before, after, tmp_pa
 
 def test_a_recorded_run_stops_and_goes_on_bit_for_bit(tmp_path):
     "In a fresh trainer, and in one that has recorded a step of its own, whose optimizer's tensors the checkpoint replaces."
-    whole, first, second, used = (JointTrainer(get_preset("nano"), graph=TapeGraph) for _ in range(4))
+    whole, first, second, used = (JointTrainer(get_preset("nano"), options=RECORDED) for _ in range(4))
     steps(whole, 9)
     steps(first, 5); first.save(tmp_path)
     steps(used, 7)
@@ -85,7 +86,7 @@ def test_a_recorded_run_stops_and_goes_on_bit_for_bit(tmp_path):
 
 def test_averaged_weights_follow_the_schedule_of_their_decay():
     "Recorded, too: the share that is kept grows from step to step."
-    trainer = JointTrainer(get_preset("nano"), graph=TapeGraph)
+    trainer = JointTrainer(get_preset("nano"), options=RECORDED)
     for k in range(6):
         before = trainer.ema.G.output_layer[2].weight.clone()
         steps(trainer, 1, k)
@@ -97,7 +98,7 @@ def test_a_step_that_waits_for_a_result_runs_as_usual_and_says_why():
         def updates(self, x, **rest):
             assert x.sum().item() > 0
             return super().updates(x, **rest)
-    waiting, plain = (kind(get_preset("nano"), graph=TapeGraph) for kind in (Waiting, JointTrainer))
+    waiting, plain = (kind(get_preset("nano"), options=RECORDED) for kind in (Waiting, JointTrainer))
     plain.captured = Captured(plain.updates, "cpu", None, "to compare")
     assert steps(waiting, 6) == steps(plain, 6)
     assert waiting.captured.mode.startswith("eager: aten::_local_scalar_dense is not permitted")
@@ -106,7 +107,7 @@ def test_a_step_that_waits_for_a_result_runs_as_usual_and_says_why():
 def test_every_baseline_can_be_recorded(name):
     "Their steps, too, hold nothing that a GPU could not record; but for InstColor's, which looks whether there is an object at all."
     p = mini_preset(name, {"precision": "float32", "batch": 4, "prior": "mini-prior" if mini_preset(name).prior else ""})
-    trainer = mini_method(name)[2](p, graph=TapeGraph)
+    trainer = mini_method(name)[2](p, options=RECORDED)
     found = photo_patches(16, p.model.resolution)
     x, y, *_ = trainer.look_at((*load_arrays(found), []), found)
     for k in range(5): trainer.step(x[:4], y[:4].clamp_min(0))
@@ -127,7 +128,7 @@ def test_all_of_a_step_lies_on_the_device(preset, settings, monkeypatch):
 
 def test_spectral_norms_are_found_once_an_update():
     "D sees images twice in a step, and in two parts four times; each layer takes one step of the power method all the same."
-    trainer, found = JointTrainer(get_preset("nano"), accumulate=2), []
+    trainer, found = JointTrainer(get_preset("nano"), options=RunOptions(accumulate=2)), []
     layers = [m for net in (trainer.model, trainer.D) for m in net.modules() if isinstance(m, SpectralNorm)]
     real = biggan.power_iteration
     with patch("biggan_colorize.biggan.power_iteration", lambda W, u, eps: (found.append(u.data_ptr()), real(W, u, eps))[1]): steps(trainer, 1)
@@ -161,6 +162,7 @@ def test_my_laptop_has_no_bfloat16(tmp_path):
     said = in_older(f"""
 import json, torch
 from biggan_colorize.colorizer import Colorizer
+from biggan_colorize.fuse import fuse
 from biggan_colorize.presets import PRESETS, get_preset
 from biggan_colorize.precision import choose_precision
 from biggan_colorize.train import run
@@ -168,7 +170,7 @@ assert {{choose_precision(p.precision) for p in PRESETS.values()}} == {{"float32
 run("nano", out={str(tmp_path)!r}, settings={{"precision": "auto", "epochs": 0.1}})
 about = json.load(open({str(tmp_path / 'model.json')!r}))["training"]
 print(about["precision"], "|", about["device"], "|", about["step"])
-fast = Colorizer.from_pretrained({str(tmp_path / 'model.safetensors')!r}).fuse(torch.bfloat16)
+fast = fuse(Colorizer.from_pretrained({str(tmp_path / 'model.safetensors')!r}), torch.bfloat16)
 print({{p.dtype for p in fast.parameters()}})""")
     assert "nano: in float32 on" in said and "float32 |" in said and "(AVX2)" in said and "eager" in said
     assert "only emulates bfloat16" in said and "{torch.float32}" in said

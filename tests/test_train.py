@@ -1,6 +1,7 @@
 "Training in processes of their own: killed at any moment, on a full disk, with wrong input; it goes on as if nothing had happened, or says why not in one sentence."
-import functools, multiprocessing, os, random, re, shutil, signal, sys, time
+import multiprocessing, os, random, re, shutil, signal, sys, time
 from multiprocessing.forkserver import _forkserver
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from biggan_colorize.family import Run, train_family
-from biggan_colorize.runs import checkpoints
+from biggan_colorize.family import Plan, Run, train_family
+from biggan_colorize.runs import RunOptions, checkpoints
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork do not exist on Windows")
 FORKS = multiprocessing.get_context("forkserver")  # its children have imported all there is, so that each starts in no time
@@ -35,7 +36,8 @@ def command(args, shown):
     "The command `biggan-colorize train`, with a row of the log every other step, and what it shows in a pipe."
     show_in(shown)
     from biggan_colorize import cli, train
-    train.run = functools.partial(train.run, every=2)
+    run = train.run
+    train.run = lambda *args, options: run(*args, options=replace(options, every=2))
     sys.argv[1:] = ["train", *map(str, args)]
     cli.app()
 
@@ -134,7 +136,7 @@ def assert_same_run(a, b):
     assert not half_written(a) and not half_written(b)
 
 SHORT = ["nano", "--set", "epochs=0.25", "--save-every", 2]                                        # 8 steps
-short = dict(preset="nano", settings={"epochs": 0.25}, device="cpu", every=2, save_every=2)  # the same for `run`
+short = dict(preset="nano", settings={"epochs": 0.25}, options=RunOptions(device="cpu", every=2, save_every=2))  # the same for `run`
 
 @pytest.fixture(scope="module")
 def whole(fresh_forkserver, tmp_path_factory):
@@ -147,7 +149,7 @@ def whole(fresh_forkserver, tmp_path_factory):
 # ---- killed
 
 def test_killed_at_twenty_random_moments(tmp_path):
-    args = dict(preset="nano", settings={"batch": 4, "epochs": 2}, device="cpu", every=3, save_every=2)  # 128 steps
+    args = dict(preset="nano", settings={"batch": 4, "epochs": 2}, options=RunOptions(device="cpu", every=3, save_every=2))  # 128 steps
     began = time.time()
     moments = steps_of(args | {"out": tmp_path/"whole"})
     setup, pace = moments[0] - began, (moments[127] - moments[0]) / 127
@@ -173,7 +175,7 @@ def test_killed_while_a_checkpoint_is_written(whole, tmp_path):
 
 @pytest.mark.parametrize("name, nth", [("preset.json", 1), ("log.csv", 2), ("0000000016.png", 1), ("0000000032.safetensors", 1), ("model.safetensors", 1)])
 def test_killed_while_another_file_is_written(whole, tmp_path, name, nth):
-    args = short | dict(sample_every=2, snapshot_every=4, out=tmp_path)
+    args = short | dict(options=replace(short["options"], sample_every=2, snapshot_every=4), out=tmp_path)
     assert finish(killed_in_replace, name, nth, args)[0] == -signal.SIGKILL
     assert half_written(tmp_path), "it was to be killed while the file had no name yet"
     assert finish(command, [*SHORT, "-o", tmp_path])[0] == 0
@@ -280,10 +282,11 @@ def test_images_that_cannot_be_decoded(tmp_path):
 def test_runs_of_the_family_side_by_side(tmp_path):
     "Runs in processes of their own end with the weights of runs one after another; a pause and a missing prior are what they are alone."
     runs = {"mini-prior": Run("nano-prior", {}, "prior"), "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
-    how = dict(runs=runs, settings={"batch": 64}, images=256, device="cpu")
-    with pytest.raises(FileNotFoundError, match="train mini-prior first"): train_family(None, tmp_path / "none", ["mini-16"], at_once=2, **how)
-    assert not train_family(None, tmp_path / "two", runs, minutes=1e-9, at_once=2, **how)
-    assert train_family(None, tmp_path / "two", runs, at_once=2, **how)
+    how = dict(plan=Plan(images=256, settings={"batch": 64}, runs=runs), options=RunOptions(device="cpu"))
+    with pytest.raises(FileNotFoundError, match="train mini-prior first"): train_family(None, tmp_path / "none", ["mini-16"], n_parallel=2, **how)
+    paused = how | {"options": RunOptions(device="cpu", minutes=1e-9)}
+    assert not train_family(None, tmp_path / "two", runs, n_parallel=2, **paused)
+    assert train_family(None, tmp_path / "two", runs, n_parallel=2, **how)
     assert train_family(None, tmp_path / "one", runs, **how)
     for name in runs:
         one, two = (load_file(tmp_path / folder / name / "model.safetensors") for folder in ("one", "two"))
@@ -293,14 +296,13 @@ def test_runs_of_the_family_side_by_side(tmp_path):
 def test_a_family_goes_on_in_another_folder_and_becomes_longer(tmp_path):
     "A folder carried to another machine: its checkpoints name the prior where it lay before. The longer run is the one that was never interrupted."
     runs = {"mini-prior": Run("nano-prior", {}, "prior"), "scratch": Run("nano", {"prior": "of the family"}, "a member")}
-    how = dict(runs=runs, settings={"batch": 64}, device="cpu")
-    assert train_family(None, tmp_path / "here", runs, images=128, **how)
-    assert train_family(None, tmp_path / "whole", ["mini-prior"], images=128, **how)
-    assert train_family(None, tmp_path / "whole", ["scratch"], images=256, **how)
+    def train(folder, names, images):
+        return train_family(None, tmp_path / folder, names, Plan(images=images, settings={"batch": 64}, runs=runs), RunOptions(device="cpu"))
+    assert train("here", runs, 128) and train("whole", ["mini-prior"], 128) and train("whole", ["scratch"], 256)
     shutil.move(tmp_path / "here", tmp_path / "there")
-    assert train_family(None, tmp_path / "there", ["scratch"], images=256, **how)
+    assert train("there", ["scratch"], 256)
     there, whole = (load_file(tmp_path / folder / "scratch/model.safetensors") for folder in ("there", "whole"))
     for k in whole: assert torch.equal(there[k], whole[k]), k
     with pytest.raises(ValueError, match="more than the 128 that were asked for"):
         (tmp_path / "there/scratch/model.safetensors").unlink()
-        train_family(None, tmp_path / "there", ["scratch"], images=128, **how)
+        train("there", ["scratch"], 128)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from ..biggan import load_strict, read_checkpoint
+from ..biggan import load_strict, read_torch_file
 from ..color import lab_to_rgb, rgb_to_lab
 from ..data import pil_to_tensor
 
@@ -108,7 +108,7 @@ def plain_state(
     path  # a PyTorch file
 ):
     "The tensors of a released file, {key: Tensor}, without fastai's wrapping and without the prefix `module.`; nothing in the file is run."
-    state = read_checkpoint(path)
+    state = read_torch_file(path)
     if isinstance(state.get("model"), dict) and set(state) <= {"model", "opt"}: state = state["model"]
     if state and all(k.startswith("module.") for k in state): state = {k.removeprefix("module."): v for k, v in state.items()}
     return dict(state)

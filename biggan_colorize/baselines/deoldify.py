@@ -189,10 +189,10 @@ def yuv_to_rgb(
 
 def with_luma_of(
     image: Image.Image,    # RGB: gives Y
-    coloured: Image.Image  # RGB of the same size: gives U and V
+    colored: Image.Image  # RGB of the same size: gives U and V
 ):
     "The colour of one picture on the luma of another, PIL RGB."
-    y, uv = rgb_to_yuv(np.asarray(image))[..., :1], rgb_to_yuv(np.asarray(coloured))[..., 1:]
+    y, uv = rgb_to_yuv(np.asarray(image))[..., :1], rgb_to_yuv(np.asarray(colored))[..., 1:]
     return Image.fromarray(yuv_to_rgb(np.concatenate([y, uv], -1)))
 
 # %% ../../nbs/09d_deoldify.ipynb #eb244815

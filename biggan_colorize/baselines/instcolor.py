@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights, maskrcnn_resnet50_fpn_v2
 from .cic import SiggraphNet
 from .common import Baseline, find_weights, lightness, load_released, merge, plain_state, with_counters
-from ..biggan import load_strict, read_checkpoint
+from ..biggan import load_strict, read_torch_file
 from ..color import rgb_to_lab
 from ..data import as_image, check_seed, pil_to_tensor, tensor_to_pil, to_rgb
 
@@ -119,10 +119,10 @@ class FusionNet(SiggraphNet):
 
     def forward(self, x, objects=None, where=None):
         "(1,4,S,S), {feature: (N,C,h,w)} and placements → (1,2,S,S) in -1..1; without objects the trunk alone."
-        def fuse(name, f):
+        def exchange(name, f):
             layer, _, scale = FUSED[name]
             return getattr(self, layer)(objects[name], f, where[scale])
-        return self.run(x, fuse) if objects else self.run(x)
+        return self.run(x, exchange) if objects else self.run(x)
 
 # %% ../../nbs/09c_instcolor.ipynb #58e31b30
 class InstColor(Baseline):
@@ -177,7 +177,7 @@ def load_detector(
         raise FileNotFoundError(f"InstColor looks for objects with torchvision's Mask R-CNN, whose weights are not at {path}: put them there from {DETECTOR}, "
                                 "or give boxes=[(x1, y1, x2, y2), …] (an empty list colours the photograph as a whole).")
     with torch.device("meta"): net = maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, box_score_thresh=0.7)
-    return load_strict(net, with_counters(net, read_checkpoint(path)), str(path)).eval()
+    return load_strict(net, with_counters(net, read_torch_file(path)), str(path)).eval()
 
 
 def eight_bit_lightness(image):

@@ -16,22 +16,24 @@ from ..colorizer import ColorizerConfig
 
 # %% ../../nbs/09j_mini_chromagan.ipynb #d0757f37
 class MiniChromaGAN(MiniBaseline):
-    "Gray (B,1,R,R) → ab (B,2,R,R) in units of 110; the class comes from the picture itself."
+    "Gray (B,1,128,128) → ab (B,2,128,128) in units of 110; the class comes from the picture itself."
     name = "chromagan"
     def __init__(self, cfg: ColorizerConfig):
         super().__init__(cfg)
         ch, c = cfg.ch, 8 * cfg.ch
         def up(): return nn.Upsample(scale_factor=2)
-        widths = [(1, ch, ch), (ch, 2 * ch, 4 * ch), (4 * ch, c, c)][:self.halvings]
-        larger = [layer for _ in widths[2:] for layer in (up(), conv_block(c // 8, c // 8))]  # 128
-        downs = [conv_block(*w, stride=2) for w in widths]
-        self.trunk = nn.Sequential(*downs, conv_block(widths[-1][-1], c, c))  # 16×16
-        self.shared = nn.Sequential(conv_block(c, c // 2, stride=2), conv_block(c // 2, c // 2), conv_block(c // 2, c // 2, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        downs = [conv_block(*w, stride=2) for w in ((1, ch, ch), (ch, 2 * ch, 4 * ch), (4 * ch, c, c))]
+        self.trunk = nn.Sequential(*downs, conv_block(c, c, c))  # 16×16
+        self.shared = nn.Sequential(conv_block(c, c // 2, stride=2), conv_block(c // 2, c // 2),
+                                    conv_block(c // 2, c // 2, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.class_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, cfg.n_classes))
         self.global_head = nn.Sequential(nn.Linear(c // 2, c), nn.ReLU(), nn.Linear(c, c // 2), nn.ReLU())
         self.middle = nn.Sequential(conv_block(c, c // 2), conv_block(c // 2, c // 2))
-        self.color = nn.Sequential(nn.Conv2d(c, c // 2, 3, padding=1), nn.ReLU(), up(), conv_block(c // 2, c // 4, c // 4), up(),                   # 32, 64
-                                   conv_block(c // 4, c // 8), *larger, nn.Conv2d(c // 8, 2, 3, padding=1), nn.Tanh())
+        self.color = nn.Sequential(nn.Conv2d(c, c // 2, 3, padding=1), nn.ReLU(),
+                                   up(), conv_block(c // 2, c // 4, c // 4),              # 32
+                                   up(), conv_block(c // 4, c // 8),                      # 64
+                                   up(), conv_block(c // 8, c // 8),                      # 128
+                                   nn.Conv2d(c // 8, 2, 3, padding=1), nn.Tanh())
 
     def both(self, x_gray):
         "ab, and the logits (B,n_classes) of the picture's class."
@@ -44,8 +46,8 @@ class MiniChromaGAN(MiniBaseline):
 
 # %% ../../nbs/09j_mini_chromagan.ipynb #aff20440
 class PatchCritic(nn.Module):
-    "Lab (B,3,R,R), every channel in 0..1 → one score for each of 8×8 overlapping patches, (B,64)."
-    def __init__(self, ch=32, halvings=3):  # of R down to 8
+    "Lab (B,3,128,128), every channel in 0..1 → one score for each of 8×8 overlapping patches, (B,64)."
+    def __init__(self, ch=32, halvings=4):  # down to 8
         super().__init__()
         widths = [3, *(ch * min(2**k, 4) for k in range(halvings))]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
@@ -62,7 +64,8 @@ def gradient_penalty(
     fake: Tensor,  # likewise
     t: Tensor = None  # (B,) in [0, 1], where between them; drawn when left out
 ):
-    "E[(‖∇ critic(x)‖ − 1)²] between real and generated pictures, the slope of the sum of a picture's scores; 0 where that is 1."
+    """E[(‖∇ critic(x)‖ − 1)²] between real and generated pictures, the slope of the sum of a picture's scores; 0 where
+    that is 1."""
     t = torch.rand(len(real), device=real.device) if t is None else t
     x = torch.lerp(fake.detach(), real, t[:, None, None, None]).requires_grad_()
     slope, = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
@@ -70,7 +73,8 @@ def gradient_penalty(
 
 # %% ../../nbs/09j_mini_chromagan.ipynb #fb2ddeec
 class ChromaGANTrainer(MiniTrainer):
-    PENALTY, CLASS, UNIT = 10., 0.003, 110 / 255   # λ of the penalty and of the class, as published; ab in 0..1, as published
+    # λ of the penalty and of the class, as published; ab in 0..1, as published
+    PENALTY, CLASS, UNIT = 10., 0.003, 110 / 255
 
     def networks(self):
         model = super().networks()[0]
@@ -87,13 +91,13 @@ class ChromaGANTrainer(MiniTrainer):
 
     def loss_D(self, part):
         gray = to_gray(part.x)
-        real, fake = self.lab(gray, self.target(part)), self.lab(gray, self.fake(part)[0].detach())
+        real, fake = self.lab(gray, self.target(part)), self.lab(gray, self.generated(part)[0].detach())
         with self.autocast(): d_real, d_fake = self.run_D(torch.cat([real, fake])).float().chunk(2)
         w = (d_fake - d_real).sum(1).mean()
         return {"D": w + self.PENALTY * gradient_penalty(self.run_D, real, fake), "W": -w}
 
     def loss_G(self, part):
-        ab, logits = self.fake(part)
+        ab, logits = self.generated(part)
         mse = F.mse_loss(self.UNIT * ab, self.UNIT * self.target(part))
         with self.autocast(): d = self.fast_D(self.lab(to_gray(part.x), ab)).float().mean()
         named = F.cross_entropy(logits, part.y)    # KL divergence from the true class

@@ -22,7 +22,8 @@ def soft_table(
     n: int = 5,       # nearest classes that share a colour
     sigma: float = 5. # of the Gaussian by which they share it, Lab units
 ):
-    "The n nearest classes and their shares (sum 1), nearest first, of every whole-number colour of the ab plane: two tensors (221,221,n)."
+    """The n nearest classes and their shares (sum 1), nearest first, of every whole-number colour of the ab plane: two
+    tensors (221,221,n)."""
     v = torch.arange(-LIMIT, LIMIT + 1.)
     ab = torch.stack(torch.meshgrid(v, v, indexing="ij"), -1).reshape(-1, 2)
     d, k = torch.cdist(ab, centres).topk(n, largest=False)
@@ -45,7 +46,8 @@ def color_prior(
     n_classes: int,
     chunk: int = 1000
 ):
-    "How often each class is seen in the images, (K,), sum 1; every fourth pixel of every fourth row is looked at, each shared among its classes."
+    """How often each class is seen in the images, (K,), sum 1; every fourth pixel of every fourth row is looked at,
+    each shared among its classes."""
     p = torch.zeros(n_classes, dtype=torch.float64)
     for part in x[:, :, ::4, ::4].split(chunk):
         ab = rgb_to_lab(part.float() / 255)[:, 1:]
@@ -74,7 +76,7 @@ def soft_cross_entropy(
 
 # %% ../../nbs/09h_mini_cic.ipynb #0f2ac138
 class MiniCIC(MiniBaseline):
-    "Gray (B,1,R,R) → one number for each class of colour, (B,261,32,32)."
+    "Gray (B,1,128,128) → one number for each class of colour, (B,261,32,32)."
     name, T = "cic", 0.38
     def __init__(self, cfg: ColorizerConfig):
         super().__init__(cfg)
@@ -83,9 +85,10 @@ class MiniCIC(MiniBaseline):
         self.register_buffer("weights", torch.ones(len(centres)))   # of the classes; measured before training
         widths = [1, *(ch * 2**k for k in range(self.halvings))]
         self.net = nn.Sequential(
-            *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),  # …, 32, 16
+            *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),  # 16×16
             conv_block(widths[-1], 4 * ch, 4 * ch), conv_block(4 * ch, 4 * ch, 4 * ch, dilation=2),
-            up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))     # 32
+            # 32
+            up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))
 
     def forward(self, x_gray, y=None): return self.net(net_input(x_gray))
 
@@ -107,4 +110,5 @@ class CICTrainer(MiniTrainer):
         "At the side at which the network answers."
         with self.autocast(): logits = self.run_model(to_gray(part.x), part.y)
         ab = F.avg_pool2d(rgb_to_lab(part.x)[:, 1:], part.x.shape[-1] // logits.shape[-1])
-        return {"G": soft_cross_entropy(logits, look_up(self.table[0], ab), look_up(self.table[1], ab), self.model.weights)}
+        k, share = (look_up(t, ab) for t in self.table)
+        return {"G": soft_cross_entropy(logits, k, share, self.model.weights)}

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from .deoldify import ShuffleUp
 from .mini import MiniBaseline, MiniTrainer
 from ..biggan import Discriminator, SNConv2d, SelfAttention
-from ..color import rgb_to_lab, rgb_to_x_hat, to_gray
+from ..color import put_back_luma, rgb_to_lab, rgb_to_x_hat, to_gray
 from ..colorizer import ColorizerConfig
-from ..train import JointTrainer, put_back_luma
+from ..train import JointTrainer
 
 # %% ../../nbs/09k_mini_deoldify.ipynb #b35ea25b
 class Up(nn.Module):
@@ -22,27 +22,28 @@ class Up(nn.Module):
     def __init__(self, n_in, n_up, n_skip, n_out, attention=False):
         super().__init__()
         self.shuf, self.bn = ShuffleUp(SNConv2d(n_in, 4 * n_up, 1), nn.BatchNorm2d(4 * n_up)), nn.BatchNorm2d(n_skip)
-        self.conv = nn.Sequential(SNConv2d(n_up + n_skip, n_out), nn.ReLU(), nn.BatchNorm2d(n_out), *([SelfAttention(n_out)] if attention else []))
+        last = [SelfAttention(n_out)] if attention else []
+        self.conv = nn.Sequential(SNConv2d(n_up + n_skip, n_out), nn.ReLU(), nn.BatchNorm2d(n_out), *last)
 
     def forward(self, x, skip): return self.conv(F.relu(torch.cat([self.shuf(x), self.bn(skip)], 1)))
 
 # %% ../../nbs/09k_mini_deoldify.ipynb #1d724577
 class MiniDeOldify(MiniBaseline):
-    "Gray (B,1,R,R) → RGB (B,3,R,R) in [0, 1]; the encoder is the trunk of BigGAN's discriminator."
+    "Gray (B,1,128,128) → RGB (B,3,128,128) in [0, 1]; the encoder is the trunk of BigGAN's discriminator."
     name = "deoldify"
     def __init__(self, cfg: ColorizerConfig):
         super().__init__(cfg)
         D = Discriminator(cfg.biggan)
-        self.body, n = D.blocks[:self.halvings + 1], 8 * cfg.ch  # …, 16, 8
+        self.body, n = D.blocks[:self.halvings + 1], 8 * cfg.ch  # 64, 32, 16, 8
         skips = [block[0].conv2.out_channels for block in self.body]
         deep = skips.pop()
         self.bridge = nn.Sequential(nn.BatchNorm2d(deep), nn.ReLU(), SNConv2d(deep, n), nn.ReLU(), nn.BatchNorm2d(n),
                                     SNConv2d(n, n), nn.ReLU(), nn.BatchNorm2d(n))
         self.ups = nn.ModuleList([Up(n, n // 2, skips.pop(), n, attention=True)])  # 16
-        while skips:  # 32, …
+        while skips:  # 32, 64
             self.ups.append(Up(n, n // 2, skips.pop(), n // 2))
             n //= 2
-        self.last = ShuffleUp(SNConv2d(n, 2 * n, 1))                                                                 # R
+        self.last = ShuffleUp(SNConv2d(n, 2 * n, 1))  # 128
         n = n // 2 + 1
         self.residual = nn.Sequential(SNConv2d(n, n), nn.ReLU(), SNConv2d(n, n), nn.ReLU())
         self.out = SNConv2d(n, 3, 1)
@@ -66,11 +67,12 @@ class MiniDeOldify(MiniBaseline):
         h = torch.cat([self.last(h), x], 1)
         return torch.sigmoid(self.out(h + self.residual(h)))
 
-    def ab(self, x_gray, y=None): return rgb_to_lab(put_back_luma(self(x_gray).float(), x_gray.expand(-1, 3, -1, -1)))[:, 1:]
+    def ab(self, x_gray, y=None):
+        return rgb_to_lab(put_back_luma(self(x_gray).float(), x_gray.expand(-1, 3, -1, -1)))[:, 1:]
 
 # %% ../../nbs/09k_mini_deoldify.ipynb #c4999266
 class DeOldifyTrainer(MiniTrainer):
-    """NoGAN: the generator alone with the perceptual loss; from `discriminator_from` images on the critic alone, while the generator stands still;
+    """NoGAN: first the generator alone with the perceptual loss; from `discriminator_from` images on the critic alone;
     both together for the rest, from an eighth more than `discriminator_from` on."""
     loss_G = JointTrainer.loss_G   # eqs. 1 and 2
 

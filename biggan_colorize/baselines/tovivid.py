@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 from .chromagan import clipped_rgb
 from .common import Baseline, find_weights, lightness, load_released
-from ..biggan import D_CHANNELS, UNUSED, BigGANConfig, Discriminator, Generator, SelfAttention, read_checkpoint
+from ..biggan import D_CHANNELS, UNUSED, BigGANConfig, Discriminator, Generator, SelfAttention, read_torch_file
 from ..colorizer import as_classes, find_label
 from ..data import as_image, check_seed, imagenet_wnids, tensor_to_pil, to_rgb
 from ..encoder import EncoderBlock
@@ -264,7 +264,7 @@ def from_official(
     "The method with its released weights, in eval mode; every key and shape has to fit, and no code in a file is run."
     files = find_weights(cls.name, path)
     if colorization is not None: files[-1] = Path(path).expanduser() / colorization
-    states = [{k: v for k, v in read_checkpoint(f).items() if not UNUSED.search(k)} for f in files]
+    states = [{k: v for k, v in read_torch_file(f).items() if not UNUSED.search(k)} for f in files]
     with torch.device("meta"): model = cls()
     for part, file, state in zip("EGD", files, states): load_released(getattr(model, part), state, str(file), cls.name)
     for part in ("net_corr", "net_gen"):
