@@ -218,7 +218,9 @@ class Experiment:
         else: return
         first = self.model
         if first is None or (model.resolution, model.classes) == (first.resolution, first.classes): self.models[m.name] = model.to(self.device)
-        elif m.baseline: self.missing[m.name] = f"not measured here: trained for {model.resolution}×{model.resolution} images of other classes or size than these"
+        elif m.baseline: self.missing[m.name] = (
+            f"not measured here: trained for {model.resolution}×{model.resolution} images of {len(model.classes)} classes, "
+            f"not for {first.resolution}×{first.resolution} images of the {len(first.classes)} classes of {next(iter(self.models))}")
         elif model.resolution != first.resolution:
             raise ValueError(f"{m.name} colours images of another size than {next(iter(self.models))}: measure it in a table of its own.")
         else: raise ValueError(f"{m.name} numbers its classes in another way than {next(iter(self.models))}: measure it in a table of its own.")

@@ -187,7 +187,7 @@ def how_made(training):
 def measure_prior(file, images: dict, networks):
     "A prior's row: distances of as many samples as there are images, with their classes, and how many of them the judge names rightly."
     G, _, about = read_prior(file)
-    found, _ = first_images(images.get("dataset", "photos"), images.get("n_images"), images.get("data"), G.cfg.resolution, about["classes"])
+    found, _ = first_images(images.get("dataset", "photos"), images.get("n_images"), images.get("data"), G.cfg.resolution, about["classes"], images.get("split"))
     y = true_classes(found, about["classes"]) if found.labels else torch.zeros(len(found), dtype=torch.long)
     sets, right, i = [[FeatureStatistics(k.dim, 5000) for _ in range(2)] for k in networks[:2]], 0, 0
     for x, _ in tqdm(loader(found, 50), desc=f"samples of {Path(file).parent.name}", delay=2):

@@ -259,9 +259,10 @@ def load_mini(
 ):
     "A mini baseline ready to colorize; one sentence for a misspelt name, missing weights, and a file of another method."
     _, cls, _ = mini_method(name)
+    where = f"at {path}" if path else f"in the package ({mini_weights(name).name})"
     path = Path(path or mini_weights(name))
     if not path.exists():
-        raise FileNotFoundError(f"The weights of the mini baseline {name} are not at {path}: train them with "
+        raise FileNotFoundError(f"The weights of the mini baseline {name} are not {where}: train them with "
                                 f"python -m biggan_colorize.baselines.mini {name} --data FOLDER, "
                                 f"and give runs/baselines/{name}/model.safetensors.")
     state, about = read_weights(path)
