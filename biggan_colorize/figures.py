@@ -78,8 +78,8 @@ def show(fig: Figure):
 def texts(
     fig: Figure,
 ) -> list:
-    "Every text that is drawn, with its box in pixels, leaving out the labels of ticks outside an axis."
-    fig.canvas.draw()
+    "Every text that is drawn, with its box in pixels as `show` draws it, leaving out the labels of ticks outside an axis."
+    fig.dpi = 100; fig.canvas.draw()  # a notebook's own `figure.dpi` would round the letters otherwise
     axes = [axis for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)]
     unseen = {id(label) for axis in axes for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()) for label in (tick.label1, tick.label2)
               if not (axis.axes.axison and min(axis.get_view_interval()) - 1e-9 <= tick.get_loc() <= max(axis.get_view_interval()) + 1e-9)}
