@@ -31,7 +31,7 @@ FULL_ledger := $(VAL) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHE
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/ (CHECKPOINT=FILE: of mini, for one row of the ledger)
 	@mkdir -p runs/figures
 	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \
-		nbs/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
+		nbs/experiments/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
 		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
 
 benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter, upsampling, what mini misses and the priors, too
@@ -51,7 +51,7 @@ readme: .venv/installed-dev  ## make README.md from nbs/index.ipynb
 	@mv "$(README_DIR)/README.md.part" "$(README_DIR)/README.md"
 
 notebooks: .venv/installed-dev  ## export the modules, clean the notebooks, keep their stored pictures small
-	@$(RUN) nbdev_export && $(RUN) nbdev_clean && $(BIN)/python .ci/small_pictures.py nbs/*.ipynb
+	@$(RUN) nbdev_export && $(RUN) nbdev_clean && $(BIN)/python .ci/small_pictures.py $$(find nbs -name '*.ipynb' -not -path '*/.*')
 
 clean:  ## remove the virtual environment and everything that was measured into runs/
 	rm -rf .venv runs

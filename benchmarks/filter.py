@@ -68,7 +68,10 @@ def list_times(tmp):
     with open(tmp/"list.csv.partial", "w", newline="") as f:
         f.write(f"# {json.dumps(_settings(ds, COLORFULNESS_THRESHOLD, 'hasler'))}\n")
         csv.writer(f, lineterminator="\n").writerows([COLUMNS, *rows])
-    start = time.process_time(); filter_colorful(ds, out); middle = time.process_time(); ds.keep(out)
+    start = time.process_time()
+    filter_colorful(ds, out)
+    middle = time.process_time()
+    ds.keep(out)
     return middle - start, time.process_time() - middle
 
 def main():
@@ -94,7 +97,8 @@ def main():
               f"margin {QUICK_MARGIN:g}, Pillow {Image.__version__}.",
               f"ImageNet's {IMAGENET:,} training images on {CORES} cores: {minutes(plain, area):.1f} minutes plain, "
               f"{minutes(quick, area):.1f} quick, if they have {PIXELS:,} pixels on average (about 400×350) and take "
-              f"time in proportion to them as the row '{name}' does, if all cores are as fast as this one, and if the disk "
+              f"time in proportion to them as the row '{name}' does, if all cores are as fast as this one, and if the "
+              f"disk "
               f"delivers {IMAGENET / minutes(quick, area) / 60:,.0f} files a second.",
               f"A list of that size costs {resume:.1f} s to take up again and {keep:.1f} s to read for training."]
     print("\n".join(lines))

@@ -1,12 +1,10 @@
-"""The published form, the form of training and the inference form: seconds an image, operations, and the machine's own limit, in one run.
-
-    python benchmarks/fuse.py                  # writes figures/fuse.md and figures/fuse.json; --quick for a few repetitions
-    python benchmarks/fuse.py --device cuda    # on a GPU, 16 of the paper's images at a time: figures/fuse_cuda.md
-
-The paper's model (256 pixels, width 96, random weights) and `mini` (128 pixels), float32 and bfloat16. As published: upsampling before the
-convolutions, the table of attention at once, spectral norm at each call, no channels_last. The limit is the rate of one large convolution: the
-operations that are left after fusion, at that rate, are the least time that this machine needs. On a CPU once more at the end, with `runs.keep_memory`.
-"""
+"""The published form, the form of training and the inference form: seconds an image, operations, and the machine's own
+limit, in one run. python benchmarks/fuse.py # writes figures/fuse.md and figures/fuse.json; --quick for a few
+repetitions python benchmarks/fuse.py --device cuda # on a GPU, 16 of the paper's images at a time:
+figures/fuse_cuda.md The paper's model (256 pixels, width 96, random weights) and `mini` (128 pixels), float32 and
+bfloat16. As published: upsampling before the convolutions, the table of attention at once, spectral norm at each
+call, no channels_last. The limit is the rate of one large convolution: the operations that are left after fusion,
+at that rate, are the least time that this machine needs. On a CPU once more at the end, with `runs.keep_memory`."""
 import argparse, copy
 
 import torch
@@ -30,8 +28,10 @@ def rows_of(name, model, x_gray, repetitions, limits, device):
     for form, once in runs.items():
         got, s, g = once().float(), seconds[form] / B, gflop(once) / B
         error = (got - want).square().mean().item() / 4  # of images in [0, 1]
-        yield dict(device=device, model=name, form=form, seconds=s, ratio=first / s, gflop=g, gflop_per_second=g / s, of_the_limit=g / s / limits[form.split(", ")[1]],
-                   psnr=None if not error else -10 * torch.tensor(error).log10().item(), largest=(got - want).abs().max().item())
+        yield dict(device=device, model=name, form=form, seconds=s, ratio=first / s, gflop=g, gflop_per_second=g / s,
+                   of_the_limit=g / s / limits[form.split(", ")[1]],
+                   psnr=None if not error else -10 * torch.tensor(error).log10().item(),
+                   largest=(got - want).abs().max().item())
 
 @torch.no_grad()
 def main():
@@ -45,22 +45,32 @@ def main():
     paper, mini = Colorizer(ColorizerConfig()).eval(), Colorizer.from_pretrained("mini")
     def gray(n, size): return to_gray(torch.stack([x for x, _ in (photo_patches(n, size)[i] for i in range(n))]))
     patches, big = gray(32, mini.resolution), gray(16, paper.resolution)
-    def limits(): return {name: limit(dtype, 3 * n, device) for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
+    def limits():
+        return {name: limit(dtype, 3 * n, device) for name,
+                dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
     most, (m, what) = limits(), (1, "") if device == "cpu" else (16, ", 16 at a time")
     rows = [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, most, device),
             *rows_of(f"mini, {mini.resolution} pixels, 32 at a time", mini, patches, 3 * n, most, device)]
-    trained, fused = rows[1], next(r for r in reversed(rows) if r["model"].startswith("paper"))  # the quickest form of the paper's model
-    note = (f"The limit of {device_name(device)} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: {most['float32']:,.0f} GFLOP/s in float32, "
+    # the quickest form of the paper's model
+    trained, fused = rows[1], next(r for r in reversed(rows) if r["model"].startswith("paper"))
+    note = (f"The limit of {device_name(device)} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: "
+            f"{most['float32']:,.0f} GFLOP/s in float32, "
             f"{most['bfloat16']:,.0f} in bfloat16. ")
     if device == "cpu":
-        note += (f"With the operations of direct convolutions ({trained['gflop']:.0f} GFLOP) the paper's model, {fused['form']}, would be at "
-                 f"{trained['gflop'] / fused['seconds'] / most[fused['form'].split(', ')[1]]:.0%} of it; Winograd's sums are not among the operations. ")
-        keep_memory()  # part of the published form's time goes into memory that the system clears anew for its large tables
+        note += (f"With the operations of direct convolutions ({trained['gflop']:.0f} GFLOP) the paper's model, "
+                 f"{fused['form']}, would be at "
+                 f"{trained['gflop'] / fused['seconds'] / most[fused['form'].split(', ')[1]]:.0%} of it; Winograd's "
+                 f"sums are not among the operations. ")
+        # part of the published form's time goes into memory that the system clears anew for its large tables
+        keep_memory()
         rows += rows_of("paper, 256 pixels, memory kept", paper, big[:1], n, limits(), device)
-    cells = [["device", "model", "form", "ms an image", "times as fast", "GFLOP", "of the limit (%)", "PSNR (dB)", "largest difference"]]
-    cells += [[r["device"], r["model"], r["form"], f"{1e3 * r['seconds']:.4g}", f"{r['ratio']:.2f}", f"{r['gflop']:.2f}", f"{100 * r['of_the_limit']:.0f}",
+    cells = [["device", "model", "form", "ms an image", "times as fast", "GFLOP", "of the limit (%)", "PSNR (dB)",
+              "largest difference"]]
+    cells += [[r["device"], r["model"], r["form"], f"{1e3 * r['seconds']:.4g}", f"{r['ratio']:.2f}",
+               f"{r['gflop']:.2f}", f"{100 * r['of_the_limit']:.0f}",
                "–" if r["psnr"] is None else f"{r['psnr']:.0f}", f"{r['largest']:.1e}"] for r in rows]
-    write_table("fuse" if device == "cpu" else f"fuse_{device}", cells, f"Medians of {n} (paper) and {3 * n} (mini) repetitions, all forms in turns. {note}PSNR and largest "
+    write_table("fuse" if device == "cpu" else f"fuse_{device}", cells,
+                f"Medians of {n} (paper) and {3 * n} (mini) repetitions, all forms in turns. {note}PSNR and largest "
                 "difference are x_hat's against the published form; the paper's model has random weights.", rows=rows)
 
 if __name__ == "__main__": main()

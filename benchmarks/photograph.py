@@ -1,7 +1,5 @@
-"""A gray 12-megapixel photograph from file to file with `photo`, the model of the command line, in fresh processes: seconds.
-
-    python benchmarks/photograph.py      # writes figures/photograph.md and figures/photograph.json
-"""
+"""A gray 12-megapixel photograph from file to file with `photo`, the model of the command line, in fresh processes:
+seconds. python benchmarks/photograph.py # writes figures/photograph.md and figures/photograph.json"""
 import json, statistics, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -33,13 +31,17 @@ def main(repetitions=5):
         photo("coffee").convert("L").resize((4000, 3000)).save(folder/"photograph.jpg", quality=92)
         runs = []
         for k in range(repetitions + 1):
-            ran = subprocess.run([sys.executable, "-c", STAGES, folder/"photograph.jpg", folder/f"{k}.png"], capture_output=True, text=True, check=True)
+            ran = subprocess.run([sys.executable, "-c", STAGES, folder/"photograph.jpg", folder/f"{k}.png"],
+                                 capture_output=True, text=True, check=True)
             runs.append(json.loads(ran.stdout.splitlines()[-1]))
     stages = {k: statistics.median(r[k] for r in runs[1:]) for k in runs[0]}
     work = [sum(v for k, v in r.items() if not k.startswith("imports")) for r in runs[1:]]
-    cells = [["stage", "seconds"], *([k, f"{v:.2f}"] for k, v in stages.items()), ["from file to file, without the imports", f"{statistics.median(work):.2f}"],
+    cells = [["stage", "seconds"], *([k, f"{v:.2f}"] for k, v in stages.items()),
+             ["from file to file, without the imports", f"{statistics.median(work):.2f}"],
              ["from file to file, with them", f"{statistics.median(sum(r.values()) for r in runs[1:]):.2f}"]]
-    write_table("photograph", cells, f"4000×3000 pixels, gray JPEG to PNG, `photo` without a class; medians of {repetitions} fresh processes after "
+    write_table("photograph", cells,
+                f"4000×3000 pixels, gray JPEG to PNG, `photo` without a class; medians of {repetitions} fresh "
+                f"processes after "
                 "one that does not count, on the CPU.", stages=stages, runs=runs[1:])
 
 if __name__ == "__main__": main()

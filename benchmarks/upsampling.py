@@ -1,12 +1,10 @@
-"""How well colour comes back to full size: along the edges of L, plainly, and by two known filters.
-
-    python benchmarks/upsampling.py [--data DIR] [-n IMAGES] [--skip 60] [--small 64] [-o figures/upsampling]
-
-reads ImageNet's validation images in DIR (or BIGGAN_COLORIZE_DATA) without the first 60 of a fixed order, on which
-the settings were chosen, takes each image's own ab at 256 pixels, reduces it to a quarter of the side and brings it
-back. No model takes part. It writes a CSV and a Markdown table of the error of ab (distance in the ab plane): overall, near the
-edges of colour, elsewhere, each with the standard error of its mean, and the share of images on which a method beats
-bilinear near the edges."""
+"""How well colour comes back to full size: along the edges of L, plainly, and by two known filters. python
+benchmarks/upsampling.py [--data DIR] [-n IMAGES] [--skip 60] [--small 64] [-o figures/upsampling] reads ImageNet's
+validation images in DIR (or BIGGAN_COLORIZE_DATA) without the first 60 of a fixed order, on which the settings were
+chosen, takes each image's own ab at 256 pixels, reduces it to a quarter of the side and brings it back. No model
+takes part. It writes a CSV and a Markdown table of the error of ab (distance in the ab plane): overall, near the
+edges of colour, elsewhere, each with the standard error of its mean, and the share of images on which a method
+beats bilinear near the edges."""
 import argparse, csv, io, math
 
 import torch
@@ -82,7 +80,9 @@ def main():
         dataset = dataset.take([i for i, path in enumerate(dataset.paths) if path not in seen])
     rows = list(rows_of(measure(dataset.subset(args.n) if args.n else dataset, args.small)))
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n"); writer.writeheader(); writer.writerows(rows)
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     for suffix, content in ((".csv", text.getvalue()), (".md", table(rows, args.small, args.size))):
         with atomic_write(args.out + suffix) as part: part.write_text(content, encoding="utf-8")
     print(table(rows, args.small, args.size))

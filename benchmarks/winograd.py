@@ -1,7 +1,5 @@
-"""A 3×3 convolution as torch computes it and in Winograd's form, by its number of channels: the layers of the paper's generator at 256 pixels.
-
-    python benchmarks/winograd.py        # writes figures/winograd.md and figures/winograd.json
-"""
+"""A 3×3 convolution as torch computes it and in Winograd's form, by its number of channels: the layers of the paper's
+generator at 256 pixels. python benchmarks/winograd.py # writes figures/winograd.md and figures/winograd.json"""
 import torch
 from common import medians, write_table
 from torch import nn
@@ -17,12 +15,14 @@ def pair(C, size, doubled, dtype):
     direct = conv
     if doubled:
         direct = nn.ConvTranspose2d(C, C, 4, stride=2, padding=1)
-        direct.weight, direct.bias = nn.Parameter(widened(conv.weight).flip(2, 3).transpose(0, 1).contiguous()), conv.bias
+        direct.weight, direct.bias = nn.Parameter(widened(conv.weight).flip(2, 3).transpose(0,
+                1).contiguous()), conv.bias
     x = torch.randn(1, C, size, size).relu()
     want = conv(F.interpolate(x, scale_factor=2) if doubled else x)
     forms = [direct, Winograd(conv, doubled)]
     for form in forms: torch.testing.assert_close(form(x), want, atol=1e-4, rtol=0)
-    return [form.to(dtype=dtype, memory_format=torch.channels_last) for form in forms], x.to(dtype=dtype, memory_format=torch.channels_last)
+    return [form.to(dtype=dtype, memory_format=torch.channels_last) for form in forms], x.to(dtype=dtype,
+            memory_format=torch.channels_last)
 
 @torch.no_grad()
 def main(repetitions=15):
@@ -35,10 +35,15 @@ def main(repetitions=15):
                 (direct, ours), x = pair(C, size // (1 + doubled), doubled, dtype)
                 row[str(dtype)[6:]] = medians([lambda: direct(x), lambda: ours(x)], repetitions)
             rows.append(row)
-    cells = [["convolution", "channels", "pixels", *(f"{dtype}: {what}" for dtype in ("float32", "bfloat16") for what in ("direct (ms)", "Winograd (ms)", "times as fast"))]]
+    cells = [["convolution", "channels", "pixels",
+              *(f"{dtype}: {what}" for dtype in ("float32", "bfloat16")
+                for what in ("direct (ms)", "Winograd (ms)", "times as fast"))]]
     cells += [["behind nearest upsampling" if r["doubled"] else "plain", str(r["channels"]), f"{r['size']}×{r['size']}",
-               *(t for dtype in ("float32", "bfloat16") for a, b in [r[dtype]] for t in (f"{1e3*a:.1f}", f"{1e3*b:.1f}", f"{a/b:.2f}"))] for r in rows]
-    write_table("winograd", cells, f"One image; as many channels out as in; direct: torch's convolution, behind upsampling the 4×4 transposed one of stride 2. Medians of {repetitions} repetitions "
+               *(t for dtype in ("float32", "bfloat16") for a,
+                 b in [r[dtype]] for t in (f"{1e3*a:.1f}", f"{1e3*b:.1f}", f"{a/b:.2f}"))] for r in rows]
+    write_table("winograd", cells,
+                f"One image; as many channels out as in; direct: torch's convolution, behind upsampling the 4×4 "
+                f"transposed one of stride 2. Medians of {repetitions} repetitions "
                 f"in turns on {device_name()}.", rows=rows)
 
 if __name__ == "__main__": main()

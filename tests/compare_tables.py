@@ -1,16 +1,16 @@
-"""Is a table measured now the same as a recorded one? `python tests/compare_tables.py MEASURED.json RECORDED.json`
-
-The same images, networks and weights give the same numbers up to the arithmetic of another processor or library version:
-each number may differ by 2 % of the recorded one, or by the absolute amount below where that is more.
-"""
+"""Is a table measured now the same as a recorded one? `python tests/compare_tables.py MEASURED.json RECORDED.json` The
+same images, networks and weights give the same numbers up to the arithmetic of another processor or library
+version: each number may differ by 2 % of the recorded one, or by the absolute amount below where that is more."""
 import json, sys
 from pathlib import Path
 
 RELATIVE = 0.02
-ABSOLUTE = dict(frechet=.05, frechet_ci=.1, frechet_beside=.05, frechet_beside_ci=.1, kid=5e-4, kid_std=5e-4, colorfulness=.1, colorfulness_ci=.1, colorfulness_difference=.5, psnr=.1, psnr_ci=.05, ssim=.002,
+ABSOLUTE = dict(frechet=.05, frechet_ci=.1, frechet_beside=.05, frechet_beside_ci=.1, kid=5e-4, kid_std=5e-4,
+                colorfulness=.1, colorfulness_ci=.1, colorfulness_difference=.5, psnr=.1, psnr_ci=.05, ssim=.002,
                 perceptual=.002, perceptual_ci=.002)
 NOT_COMPARED = {"seconds_per_image"}
-SAME = ("dataset", "split", "images", "size", "images_sha256", "labels", "backend", "beside", "precision", "perceptual", "weights", "seed")
+SAME = ("dataset", "split", "images", "size", "images_sha256", "labels", "backend", "beside", "precision", "perceptual",
+        "weights", "seed")
 
 def numbers(row): return {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in NOT_COMPARED}
 
@@ -33,6 +33,7 @@ def differences(measured, recorded):
 
 if __name__ == "__main__":
     missing = [p for p in sys.argv[1:] if not Path(p).exists()]
-    found = [f"there is no {p}" for p in missing] or differences(*(json.loads(Path(p).read_text(encoding="utf-8")) for p in sys.argv[1:3]))
+    found = [f"there is no {p}"
+             for p in missing] or differences(*(json.loads(Path(p).read_text(encoding="utf-8")) for p in sys.argv[1:3]))
     print("\n".join(found) or f"{sys.argv[1]} agrees with {sys.argv[2]}")
     sys.exit(bool(found))

@@ -7,6 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+def find_notebook(name):
+    "The path of a notebook, in whatever part it lies."
+    return next((ROOT/"nbs").rglob(f"{name}.ipynb"))
+
 @pytest.fixture
 def root(): return ROOT
 
@@ -16,14 +20,16 @@ def run():
     def run(*args, cwd=ROOT, **env):
         args = [str(Path(sys.executable).parent/args[0]), *map(str, args[1:])]
         clean = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"}
-        return subprocess.run(args, cwd=cwd, env=clean | {"OMP_NUM_THREADS": "1"} | env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(args, cwd=cwd, env=clean | {"OMP_NUM_THREADS": "1"} | env, capture_output=True, text=True,
+                              timeout=300)
     return run
 
 @pytest.fixture(scope="session")
 def nano(tmp_path_factory):
     "Weights of a model too small to paint well, but real; its classes are tabby, electric guitar and banana."
     from biggan_colorize.colorizer import Colorizer, ColorizerConfig
-    cfg = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=3, attention=16)
+    cfg = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=3,
+                          attention=16)
     path = tmp_path_factory.mktemp("weights")/"nano.safetensors"
     Colorizer(cfg, ["n02123045", "n03272010", "n07753592"]).eval().save(path)
     return path
@@ -45,6 +51,7 @@ def benchmark_script(monkeypatch):
     def load(name):
         monkeypatch.syspath_prepend(ROOT/"benchmarks")
         spec = importlib.util.spec_from_file_location(f"{name}_benchmark", ROOT/"benchmarks"/f"{name}.py")
-        module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
         return module
     return load

@@ -1,9 +1,8 @@
 """Writes tests/golden/small.safetensors: inputs and outputs of small networks, computed without biggan_colorize.
-
-BigGAN's generator and discriminator and the paper's encoder are written out below as plain functions of a dictionary of
-arrays, in float64, from their published description (Brock et al. 2019; §2 of the paper). Only convolution is borrowed (torch).
-The weights are not stored: `fill` makes them from their names and shapes. `python tests/make_golden.py` writes the file anew.
-"""
+BigGAN's generator and discriminator and the paper's encoder are written out below as plain functions of a
+dictionary of arrays, in float64, from their published description (Brock et al. 2019; §2 of the paper). Only
+convolution is borrowed (torch). The weights are not stored: `fill` makes them from their names and shapes. `python
+tests/make_golden.py` writes the file anew."""
 import zlib
 from pathlib import Path
 
@@ -24,13 +23,15 @@ ENCODER = ((2, 0), (4, 1), (8, 1), (64, 1), (64, 0))  # 64 pixels to 8×8: width
 
 def normed(key, rows, columns, size=None, bias=True):
     "Keys of a layer under spectral norm; `size` for a convolution."
-    keys = {f"{key}.weight": (rows, columns) + (size, size) * (size is not None), f"{key}.u0": (1, rows), f"{key}.sv0": (1,)}
+    keys = {f"{key}.weight": (rows, columns) + (size, size) * (size is not None), f"{key}.u0": (1, rows),
+            f"{key}.sv0": (1,)}
     return keys | ({f"{key}.bias": (rows,)} if bias else {})
 
 
 def attention_keys(key, n):
     shapes = {"theta": (n // 8, n), "phi": (n // 8, n), "g": (n // 2, n), "o": (n, n // 2)}
-    return {f"{key}.gamma": ()} | {k: s for name, (o, i) in shapes.items() for k, s in normed(f"{key}.{name}", o, i, 1, bias=False).items()}
+    return {f"{key}.gamma": ()} | {k: s for name, (o, i) in shapes.items() for k,
+                                   s in normed(f"{key}.{name}", o, i, 1, bias=False).items()}
 
 
 def generator_keys(r):
@@ -38,12 +39,15 @@ def generator_keys(r):
     keys = {"shared.weight": (CLASSES, EMBEDDING)} | normed("linear", 16 * ch[0], CHUNK)
     for b, (i, o) in enumerate(zip(ch, ch[1:])):
         block = f"blocks.{b}.0"
-        keys |= normed(f"{block}.conv1", o, i, 3) | normed(f"{block}.conv2", o, o, 3) | normed(f"{block}.conv_sc", o, i, 1)
+        keys |= normed(f"{block}.conv1", o, i, 3) | normed(f"{block}.conv2", o, o, 3) | normed(f"{block}.conv_sc", o, i,
+                1)
         for n, c in ((1, i), (2, o)):
-            keys |= {f"{block}.bn{n}.stored_mean": (c,), f"{block}.bn{n}.stored_var": (c,), f"{block}.in{n}.weight": (c,), f"{block}.in{n}.bias": (c,)}
+            keys |= {f"{block}.bn{n}.stored_mean": (c,), f"{block}.bn{n}.stored_var": (c,),
+                     f"{block}.in{n}.weight": (c,), f"{block}.in{n}.bias": (c,)}
             for part in ("gain", "bias"): keys |= normed(f"{block}.bn{n}.{part}", c, told, bias=False)
         if 8 * 2**b == ATTENTION[r]: keys |= attention_keys(f"blocks.{b}.1", o)
-    return keys | {f"output_layer.0.{k}": (ch[-1],) for k in ("gain", "bias", "stored_mean", "stored_var")} | normed("output_layer.2", 3, ch[-1], 3)
+    return keys | {f"output_layer.0.{k}": (ch[-1],)
+                   for k in ("gain", "bias", "stored_mean", "stored_var")} | normed("output_layer.2", 3, ch[-1], 3)
 
 
 def discriminator_keys(r):
@@ -117,7 +121,9 @@ def norm(p, key, x, eps, scale, bias):
 
 def attend(p, key, x):
     flat = lambda v: v.reshape(*v.shape[:2], -1)
-    query, key_, value = sn_conv(p, key + ".theta", x), squares(sn_conv(p, key + ".phi", x)).max((3, 5)), squares(sn_conv(p, key + ".g", x)).max((3, 5))
+    query, key_, value = sn_conv(p, key + ".theta",
+                                 x), squares(sn_conv(p, key + ".phi", x)).max((3, 5)), squares(sn_conv(p, key + ".g",
+            x)).max((3, 5))
     score = np.einsum("bcp,bcq->bpq", flat(query), flat(key_))
     weight = np.exp(score - score.max(2, keepdims=True))
     out = np.einsum("bpq,bcq->bcp", weight / weight.sum(2, keepdims=True), flat(value))
@@ -128,7 +134,9 @@ def blocks_from(p, r, f, e, z, start):
     "From the feature map in front of block `start` to the picture in [-1, 1]."
     for b in range(start, len(G_WIDTHS[r]) - 1):
         told, block = np.concatenate([e, z[:, (b + 1) * CHUNK:(b + 2) * CHUNK]], 1), f"blocks.{b}.0"
-        def cbn(n, h): return norm(p, f"{block}.bn{n}", h, 1e-4, 1 + told @ over_sigma(p, f"{block}.bn{n}.gain").T, told @ over_sigma(p, f"{block}.bn{n}.bias").T)
+        def cbn(n, h):
+            return norm(p, f"{block}.bn{n}", h, 1e-4, 1 + told @ over_sigma(p, f"{block}.bn{n}.gain").T,
+                        told @ over_sigma(p, f"{block}.bn{n}.bias").T)
         h = sn_conv(p, f"{block}.conv1", double(relu(cbn(1, f))))
         h = sn_conv(p, f"{block}.conv2", relu(cbn(2, h)))
         f = h + sn_conv(p, f"{block}.conv_sc", double(f))
@@ -160,7 +168,9 @@ def encode(p, x_gray, e):
     f = x_gray
     for b, (_, down) in enumerate(ENCODER, start=1):
         shrink = halve if down else lambda v: v
-        def cbn(n, h): return norm(p, f"res{b}.normalize_{n}", h, 1e-5, 1 + e @ p[f"res{b}.normalize_{n}.gain.weight"].T, e @ p[f"res{b}.normalize_{n}.bias.weight"].T)
+        def cbn(n, h):
+            return norm(p, f"res{b}.normalize_{n}", h, 1e-5, 1 + e @ p[f"res{b}.normalize_{n}.gain.weight"].T,
+                        e @ p[f"res{b}.normalize_{n}.bias.weight"].T)
         h = conv(shrink(relu(cbn(1, f))), p[f"res{b}.conv_1.weight"], p[f"res{b}.conv_1.bias"])
         h = conv(relu(cbn(2, h)), p[f"res{b}.conv_2.weight"], p[f"res{b}.conv_2.bias"])
         f = h + conv(shrink(f), p[f"res{b}.conv.weight"], p[f"res{b}.conv.bias"])
@@ -172,7 +182,8 @@ def encode(p, x_gray, e):
 def states():
     "The four files, in the authors' format: E and G of 64 pixels in one, D of 64, G and D of 32."
     EG = {f"E.{k}": s for k, s in encoder_keys().items()} | {f"G.{k}": s for k, s in generator_keys(64).items()}
-    return {"EG64": fill(EG), "D64": fill(discriminator_keys(64)), "G32": fill(generator_keys(32)), "D32": fill(discriminator_keys(32))}
+    return {"EG64": fill(EG), "D64": fill(discriminator_keys(64)), "G32": fill(generator_keys(32)),
+            "D32": fill(discriminator_keys(32))}
 
 
 def outputs():

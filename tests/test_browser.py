@@ -1,5 +1,5 @@
-"""The explorer as a person meets it: JupyterLab in a real browser opens the start notebook, runs it, and every knob is turned. Skipped where there is no Playwright or no Chromium.
-The screenshots lie in runs/browser afterwards."""
+"""The explorer as a person meets it: JupyterLab in a real browser opens the start notebook, runs it, and every knob is
+turned. Skipped where there is no Playwright or no Chromium. The screenshots lie in runs/browser afterwards."""
 import json, os, shutil, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 
@@ -9,45 +9,62 @@ import skimage.data
 from PIL import Image
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed (pip install playwright)")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if not CHROMIUM: pytest.skip("no Chromium was found (apt-get install chromium, or name it in CHROMIUM)", allow_module_level=True)
+CHROMIUM = (os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+            or shutil.which("google-chrome"))
+if not CHROMIUM:
+    pytest.skip("no Chromium was found (apt-get install chromium, or name it in CHROMIUM)", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOTS = ROOT/"runs"/"browser"
 PATIENCE = 240_000  # milliseconds until a step counts as hung; nothing waits for it otherwise
 
 def free_port():
-    with socket.socket() as s: s.bind(("127.0.0.1", 0)); return s.getsockname()[1]
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     "JupyterLab on a copy of the start notebook, with nothing of the caller's settings; yields its folder and address."
-    home = tmp_path_factory.mktemp("lab"); work = home/"work"; work.mkdir()
+    home = tmp_path_factory.mktemp("lab")
+    work = home/"work"
+    work.mkdir()
     shutil.copy(ROOT/"nbs"/"start.ipynb", work)
-    quiet = home/"settings"/"@jupyterlab"/"apputils-extension"; quiet.mkdir(parents=True)
+    quiet = home/"settings"/"@jupyterlab"/"apputils-extension"
+    quiet.mkdir(parents=True)
     (quiet/"notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     port, token = free_port(), "t" * 20
-    env = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(home/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home/"workspaces"), "JUPYTER_CONFIG_DIR": str(home/"config"), "JUPYTER_RUNTIME_DIR": str(home/"runtime"),
-                        "IPYTHONDIR": str(home/"ipython"), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    env = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(home/"settings"),
+                        "JUPYTERLAB_WORKSPACES_DIR": str(home/"workspaces"), "JUPYTER_CONFIG_DIR": str(home/"config"),
+                        "JUPYTER_RUNTIME_DIR": str(home/"runtime"),
+                        "IPYTHONDIR": str(home/"ipython"), "OMP_NUM_THREADS": "1",
+                        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with open(home/"lab.log", "w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={work}",
-                                   "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], stdout=log, stderr=log, env=env, cwd=work)
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+                                   "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+                                   f"--ServerApp.root_dir={work}",
+                                   "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], stdout=log,
+                                   stderr=log, env=env, cwd=work)
     address = f"http://127.0.0.1:{port}"
     try:
         while True:
             assert server.poll() is None, (home/"lab.log").read_text()[-3000:]
-            try: urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=5); break
+            try:
+                urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=5)
+                break
             except OSError: time.sleep(0.3)
         yield work, f"{address}/lab/tree/start.ipynb?token={token}"
     finally:
-        server.terminate(); server.wait()
+        server.terminate()
+        server.wait()
 
 @pytest.fixture
 def page(lab):
     "The start notebook after all its cells have run; what went wrong in the page is collected in `page.errors`."
     SHOTS.mkdir(parents=True, exist_ok=True)
     with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        browser = p.chromium.launch(executable_path=CHROMIUM,
+                                    args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         page = browser.new_page(viewport={"width": 1500, "height": 1300})
         page.set_default_timeout(PATIENCE)
         page.errors = []
@@ -76,18 +93,23 @@ class changes:
     def __enter__(self): self.before = picture(self.page)
     def __exit__(self, *error):
         if error[0]: return
-        self.page.wait_for_function("before => { const all = document.querySelectorAll(\"img[data-picture='result']\"); return all.length && all[all.length - 1].src !== before }", arg=self.before)
+        self.page.wait_for_function("before => { const all = "
+                                    "document.querySelectorAll(\"img[data-picture='result']\"); return all.length && "
+                                    "all[all.length - 1].src !== before }", arg=self.before)
 
 def upload(page, path):
     with page.expect_file_chooser() as chooser: page.get_by_role("button", name="Upload a photograph").click()
     chooser.value.set_files(path)
 
-def wait_for_status(page, text): page.wait_for_function("text => [...document.querySelectorAll('[role=status], [role=alert]')].some(e => e.innerText.includes(text))", arg=text)
+def wait_for_status(page, text):
+    page.wait_for_function("text => [...document.querySelectorAll('[role=status], [role=alert]')].some(e => "
+                           "e.innerText.includes(text))", arg=text)
 
 def seen(page, name):
     "A picture of the page as an array, decoded."
     import base64, io
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture(page, name).split(",")[1]))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture(page,
+                                                                     name).split(",")[1]))).convert("RGB")).astype(int)
 
 def test_a_person_turns_every_knob(page, lab, tmp_path):
     work, _ = lab
@@ -102,11 +124,18 @@ def test_a_person_turns_every_knob(page, lab, tmp_path):
     gray = picture(page, "gray")
     with changes(page): page.get_by_role("button", name="8", exact=True).click()
     raw = picture(page, "raw output")
-    with changes(page): page.get_by_label("Class", exact=True).focus(); page.keyboard.press("ArrowDown")
+    with changes(page):
+        page.get_by_label("Class", exact=True).focus()
+        page.keyboard.press("ArrowDown")
     assert picture(page, "raw output") != raw
-    with changes(page): seed = page.get_by_label("Seed of z"); seed.fill("5"); seed.press("Enter")
-    assert picture(page, "gray") == gray                                      # what was put in is the same through all of it
-    assert np.abs(seen(page, "result").mean(2) - seen(page, "gray").mean(2)).mean() < 12 and np.ptp(seen(page, "result"), axis=2).mean() > 1
+    with changes(page):
+        seed = page.get_by_label("Seed of z")
+        seed.fill("5")
+        seed.press("Enter")
+    # what was put in is the same through all of it
+    assert picture(page, "gray") == gray
+    assert np.abs(seen(page, "result").mean(2) -
+                  seen(page, "gray").mean(2)).mean() < 12 and np.ptp(seen(page, "result"), axis=2).mean() > 1
     page.screenshot(path=SHOTS/"3_knobs.png")
 
     page.get_by_role("button", name="Keep to compare").click()
@@ -121,7 +150,8 @@ def test_a_person_turns_every_knob(page, lab, tmp_path):
     page.get_by_role("button", name="Save", exact=True).last.click()
     wait_for_status(page, "Saved explored/my coffee.png")
     recipe = json.loads((work/"explored"/"my coffee.json").read_text())
-    assert (recipe["model"], recipe["seed"]) == ("mini-32", 5) and Image.open(work/"explored"/"my coffee.png").size == (600, 400)
+    assert (recipe["model"], recipe["seed"]) == ("mini-32",
+                                                 5) and Image.open(work/"explored"/"my coffee.png").size == (600, 400)
     assert not page.errors, page.errors
 
 def test_bad_and_large_uploads_are_answered_in_words(page, tmp_path):
@@ -132,12 +162,14 @@ def test_bad_and_large_uploads_are_answered_in_words(page, tmp_path):
     assert picture(page) == before
     page.screenshot(path=SHOTS/"6_bad_upload.png")
     noise = np.random.default_rng(0).integers(0, 256, (2600, 4000, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path/"large.bmp")                          # 31 MB: more than a message to the kernel may have
+    # 31 MB: more than a message to the kernel may have
+    Image.fromarray(noise).save(tmp_path/"large.bmp")
     upload(page, tmp_path/"large.bmp")
     wait_for_status(page, "large.bmp has 30 MiB")
     assert picture(page) == before
     page.screenshot(path=SHOTS/"7_large_upload.png")
-    path = page.get_by_label("or its path"); path.fill(str(tmp_path/"large.bmp"))
+    path = page.get_by_label("or its path")
+    path.fill(str(tmp_path/"large.bmp"))
     with changes(page): path.press("Enter")
     wait_for_status(page, "large.bmp, 4000 × 2600")
     Image.fromarray(noise[:700]).save(tmp_path/"fits.bmp")                     # 8.4 MB
@@ -153,11 +185,14 @@ def test_keyboard_alone(page):
     reached = []
     for _ in range(24):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => { const e = document.activeElement; return e.labels?.[0]?.innerText || (e.tagName == 'BUTTON' ? e.innerText : e.getAttribute('role') || e.tagName) }"))
+        reached.append(page.evaluate("() => { const e = document.activeElement; return e.labels?.[0]?.innerText || "
+                                     "(e.tagName == 'BUTTON' ? e.innerText : e.getAttribute('role') || e.tagName) }"))
         if reached[-1] == "Class": break
     text = "\n".join(reached)
-    for name in ("Upload", "its path", "32", "Seed of z", "slider", "L put back", "Out of gamut", "Search", "Class"): assert name in text, (name, text)
+    for name in ("Upload", "its path", "32", "Seed of z", "slider", "L put back", "Out of gamut", "Search", "Class"):
+        assert name in text, (name, text)
     with changes(page): page.keyboard.press("ArrowDown")                       # the class
-    button = page.get_by_role("button", name="z", exact=True); button.focus()
+    button = page.get_by_role("button", name="z", exact=True)
+    button.focus()
     with changes(page): page.keyboard.press("Enter")
     assert not page.errors, page.errors

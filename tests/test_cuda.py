@@ -36,14 +36,18 @@ def test_steps_of_training():
     for a, b in zip(*said): assert a == pytest.approx(b, abs=1e-2)
 
 def test_attention_has_the_same_gradient_and_needs_no_table():
-    "Forward and backward of D's attention at 256 pixels: 4,096 keys for 16,384 queries, whose table would be 256 MB an image."
+    """Forward and backward of D's attention at 256 pixels: 4,096 keys for 16,384 queries, whose table would be 256 MB
+    an image."""
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, n, c, device="cuda", requires_grad=True) for n, c in ((16384, 12), (4096, 12), (4096, 48)))
+    q, k, v = (torch.randn(1, n, c, device="cuda", requires_grad=True) for n,
+               c in ((16384, 12), (4096, 12), (4096, 48)))
     out = []
     for f in (attend_fused, lambda q, k, v: (q @ k.transpose(1, 2)).softmax(-1) @ v):
-        torch.cuda.reset_peak_memory_stats(); before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
         value = f(q, k, v)
-        out.append((value.detach(), *torch.autograd.grad(value.square().sum(), (q, k, v)), torch.cuda.max_memory_allocated() - before))
+        out.append((value.detach(), *torch.autograd.grad(value.square().sum(), (q, k, v)),
+                    torch.cuda.max_memory_allocated() - before))
     for a, b in zip(out[0][:4], out[1][:4]): torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
     assert out[0][4] < 2**27 < out[1][4]
 
@@ -65,7 +69,8 @@ def test_a_captured_step_is_the_eager_step(preset):
     for k in kept[0]: torch.testing.assert_close(kept[0][k], kept[1][k], atol=1e-3, rtol=1e-3, msg=k)
 
 def test_packaged_model():
-    model, x_gray = Colorizer.from_pretrained("mini"), torch.rand(2, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    model, x_gray = Colorizer.from_pretrained("mini"), torch.rand(2, 1, 128, 128,
+                                                                  generator=torch.Generator().manual_seed(0))
     want = model.colorize_batch(x_gray, torch.tensor([3, 7]), 0)
     got = model.to("cuda").colorize_batch(x_gray.cuda(), torch.tensor([3, 7], device="cuda"), 0).cpu()
     torch.testing.assert_close(got, want, atol=1e-2, rtol=0)

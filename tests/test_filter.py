@@ -1,4 +1,5 @@
-"The colourfulness filter where a notebook cannot follow: killed at random moments, with a dying worker, at ImageNet's size; quick against plain decisions; broken files during training."
+"""The colourfulness filter where a notebook cannot follow: killed at random moments, with a dying worker, at
+ImageNet's size; quick against plain decisions; broken files during training."""
 import io, multiprocessing, os, pickle, random, re, shutil, signal, subprocess, sys, threading, time, zipfile
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,14 +11,16 @@ import torch
 from PIL import Image
 
 from biggan_colorize import data
-from biggan_colorize.data import (AT_EIGHTH, ImageDataset, ImageError, filter_colorful, filter_summary, find_dataset, imagenet_wnids,
+from biggan_colorize.data import (AT_EIGHTH, ImageDataset, ImageError, filter_colorful, filter_summary, find_dataset,
+                                  imagenet_wnids,
                                   load_arrays, load_eighth, loader, photo, photo_patches, read_filter_list)
 
 SHARED = Path(__file__).resolve().parents[2]/"shared"/"data"   # the development data
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and odd file names")
 
 class Deadly(ImageDataset):
-    "Kills its process, or runs out of memory, at an image whose name says so; as an importable class it reaches worker processes."
+    """Kills its process, or runs out of memory, at an image whose name says so; as an importable class it reaches
+    worker processes."""
     def image(self, i):
         if "kill" in self.paths[i].name: os.kill(os.getpid(), signal.SIGKILL)
         if "memory" in self.paths[i].name:
@@ -40,7 +43,8 @@ def images(tmp_path_factory):
     make_images(folder/"images", 400)
     (folder/"images"/"0007.png").write_bytes(b"broken")
     (folder/"images"/"0399.png").write_bytes(b"")
-    return find_dataset("folder", root=folder/"images"), filter_colorful(find_dataset("folder", root=folder/"images"), folder/"whole.csv")
+    return find_dataset("folder", root=folder/"images"), filter_colorful(find_dataset("folder", root=folder/"images"),
+            folder/"whole.csv")
 
 # ---- interrupted runs
 
@@ -62,11 +66,15 @@ def test_killed_at_random_moments(images, tmp_path):
         mortal = Mortal(ds.paths, root=ds.root, split=ds.split)
         mortal.left, mortal.delay = rnd.randrange(1, 7), rnd.random() * .005
         process = start.Process(target=filter_colorful, args=(mortal, out), kwargs=dict(every=3))
-        process.start(); process.join()
+        process.start()
+        process.join()
         assert process.exitcode == -signal.SIGKILL and not out.exists()
         grew.append(len(read_filter_list(partial)[1]) if partial.exists() else 0)
-    assert grew == sorted(grew) and len(set(grew)) > 10 and 0 < grew[19] < 400, grew     # killed in the middle, and every run went on from there
-    assert filter_colorful(ds, out).read_bytes() == whole.read_bytes() and [p.name for p in tmp_path.iterdir()] == ["list.csv"]
+    # killed in the middle, and every run went on from there
+    assert grew == sorted(grew) and len(set(grew)) > 10 and 0 < grew[19] < 400, grew
+    assert filter_colorful(ds,
+                           out).read_bytes() == whole.read_bytes() and [p.name
+            for p in tmp_path.iterdir()] == ["list.csv"]
 
 def test_cut_at_any_byte(tmp_path):
     names = ["a, b.png", 'quo"te.png', "größe.png", "line\u2028sep.png", " space.png", "#.png", "zz.png"]
@@ -87,13 +95,16 @@ def test_cut_at_any_byte(tmp_path):
 @pytest.mark.parametrize("name", ["line\nfeed.png", "carriage\rreturn.png"])
 def test_a_line_break_in_a_name_is_refused(tmp_path, name):
     Image.new("RGB", (9, 9)).save(tmp_path/name)
-    with pytest.raises(ValueError, match="line break"): filter_colorful(find_dataset("folder", root=tmp_path), tmp_path/"list.csv")
+    with pytest.raises(ValueError, match="line break"):
+        filter_colorful(find_dataset("folder", root=tmp_path), tmp_path/"list.csv")
 
 def alive(pid):
     try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError: return False
 
-def children(pid): return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and (p/"stat").exists() and parent_of(p) == pid]
+def children(pid):
+    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and (p/"stat").exists()
+            and parent_of(p) == pid]
 def parent_of(p):
     try: return int((p/"stat").read_text().rpartition(")")[2].split()[1])
     except OSError: return None
@@ -119,7 +130,8 @@ if __name__ == "__main__":
         time.sleep(.01)
     assert main.poll() is None
     workers = children(main.pid)
-    main.kill(); main.wait()
+    main.kill()
+    main.wait()
     assert len(workers) >= 2 and not (tmp_path/"list.csv").exists()
     for _ in range(6000):
         if not any(map(alive, workers)): break
@@ -135,12 +147,14 @@ def test_a_process_that_dies(tmp_path, workers, end):
     ds.paths[15].rename(tmp_path/"images"/f"0015 {end}.png")
     dying = Deadly(sorted((tmp_path/"images").iterdir()), root=ds.root, split="all")
     with pytest.raises(ChildProcessError) as e: filter_colorful(dying, tmp_path/"list.csv", workers=workers, every=4)
-    assert re.search(r"after \d+ of 20 images.*list.csv.partial.*fewer workers", str(e.value)) and "\n" not in str(e.value)
+    assert re.search(r"after \d+ of 20 images.*list.csv.partial.*fewer workers",
+                     str(e.value)) and "\n" not in str(e.value)
     _, rows = read_filter_list(tmp_path/"list.csv.partial")
     assert len(rows) <= 12 and (workers == 2 or len(rows) == 12)          # never beyond the group in which it died
     assert not (tmp_path/"list.csv").exists()
     mended = ImageDataset(dying.paths, root=ds.root, split="all")
-    assert filter_colorful(mended, tmp_path/"list.csv").read_bytes().split(b"\n")[1:] == whole.replace(b"0015", f"0015 {end}".encode()).split(b"\n")[1:]
+    assert filter_colorful(mended, tmp_path/"list.csv").read_bytes().split(b"\n")[1:] == whole.replace(b"0015",
+            f"0015 {end}".encode()).split(b"\n")[1:]
 
 def test_broken_files_are_counted(images):
     ds, whole = images
@@ -148,28 +162,34 @@ def test_broken_files_are_counted(images):
     broken = [r for r in rows if r[1] == ""]
     assert [r[0] for r in broken] == ["0007.png", "0399.png"] and all(r[0] in r[3] and r[2] == "0" for r in broken)
     kept = sum(r[2] == "1" for r in rows)
-    assert filter_summary(whole) == f"{kept} of 400 images are kept, {398 - kept} score below 15, 2 could not be decoded (the rows without a score say why)."
+    assert (filter_summary(whole) ==
+            f"{kept} of 400 images are kept, {398 - kept} score below 15, 2 could not be decoded (the rows without a "
+            f"score say why).")
     assert 100 < kept < 398
 
 def test_a_damaged_list_is_one_sentence(images, tmp_path):
     ds, whole = images
-    lines = whole.read_text().split("\n"); lines[9] = "0007.png,3"
+    lines = whole.read_text().split("\n")
+    lines[9] = "0007.png,3"
     (tmp_path/"list.csv").write_text("\n".join(lines))
     with pytest.raises(ValueError, match="list.csv is damaged at line 10"): ds.keep(tmp_path/"list.csv")
 
 # ---- ImageNet's size
 
 def test_at_size(tmp_path):
-    "200,000 rows: resuming (the last 3 are missing), counting, keeping; benchmarks/filter.py times all 1,281,167. The limit is far off: it stops only what is quadratic."
+    """200,000 rows: resuming (the last 3 are missing), counting, keeping; benchmarks/filter.py times all 1,281,167.
+    The limit is far off: it stops only what is quadratic."""
     N, wnids = 200_000, imagenet_wnids()
     labels = [k * 1000 // N for k in range(N)]
-    ds = ImageDataset([f"{tmp_path}/imagenet/train/{wnids[c]}/{wnids[c]}_{k}.JPEG" for k, c in enumerate(labels)], labels, wnids, 256, "imagenet", "train", root=tmp_path/"imagenet")
+    ds = ImageDataset([f"{tmp_path}/imagenet/train/{wnids[c]}/{wnids[c]}_{k}.JPEG" for k, c in enumerate(labels)],
+                      labels, wnids, 256, "imagenet", "train", root=tmp_path/"imagenet")
     out, start = tmp_path/"list.csv", time.process_time()
     with pytest.raises(ZeroDivisionError):                     # stopped at the first image: only the header is there
         ds.image = lambda i: 1 / 0
         filter_colorful(ds, out)
     del ds.image
-    with open(tmp_path/"list.csv.partial", "a") as f: f.writelines(f"{ds.relative(k)},{k % 1000 / 10:.4f},{int(k % 1000 >= 150)},\n" for k in range(N - 3))
+    with open(tmp_path/"list.csv.partial", "a") as f:
+        f.writelines(f"{ds.relative(k)},{k % 1000 / 10:.4f},{int(k % 1000 >= 150)},\n" for k in range(N - 3))
     filter_colorful(ds, out)
     assert filter_summary(out).endswith("3 could not be decoded (the rows without a score say why).")
     kept = ds.keep(out)
@@ -182,11 +202,13 @@ def test_a_worker_gets_paths_not_the_data_set(tmp_path):
     rows, seen = data._rows(ds, 0, 2, 10, 15, "hasler", False), []
     class Pool:
         def __init__(self, workers, context, start, job): seen.append(len(pickle.dumps(job)))
-        def submit(self, work, paths): seen.append(len(paths)); future = Future(); future.set_result([paths]); return future
+        def submit(self, work, paths):
+            seen.append(len(paths)); future = Future(); future.set_result([paths]); return future
         def shutdown(self, cancel_futures): seen.append("end")
     with mock.patch.object(data, "ProcessPoolExecutor", Pool): assert next(rows) == [ds.paths[:10]]
     assert seen[0] < 3000 and seen[1:] == [10] * 8                                    # 4 groups a worker
-    rows.close(); assert seen[-1] == "end"
+    rows.close()
+    assert seen[-1] == "end"
 
 # ---- quick decisions
 
@@ -196,7 +218,8 @@ def same_decisions(ds, folder):
     "Decisions of quick and plain on a data set are equal → share of images that quick scored in full."
     plain, quick = rows_of(ds, folder/"plain.csv"), rows_of(ds, folder/"quick.csv", quick=True)
     assert [r[:1] + r[2:3] for r in plain] == [r[:1] + r[2:3] for r in quick]
-    for p, q in zip(plain, quick): assert p == q or q[3] == AT_EIGHTH and float(q[1]) <= float(p[1]) + 1     # all other rows are the same to the last digit
+    # all other rows are the same to the last digit
+    for p, q in zip(plain, quick): assert p == q or q[3] == AT_EIGHTH and float(q[1]) <= float(p[1]) + 1
     return sum(r[3] != AT_EIGHTH for r in quick) / len(quick)
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
@@ -205,8 +228,11 @@ def test_quick_on_photographs(tmp_path, subsampling):
     (tmp_path/"images").mkdir()
     patches = photo_patches(36, 128)
     for k in range(36):
-        img = patches.image(k); gray = img.convert("L").convert("RGB")
-        for s in (0, .2, .35, .5, 1): Image.blend(gray, img, s).save(tmp_path/"images"/f"{k:02d}_{s}.JPEG", quality=50 + k, subsampling=subsampling)
+        img = patches.image(k)
+        gray = img.convert("L").convert("RGB")
+        for s in (0, .2, .35, .5, 1):
+            Image.blend(gray, img, s).save(tmp_path/"images"/f"{k:02d}_{s}.JPEG", quality=50 + k,
+                                           subsampling=subsampling)
     assert .3 < same_decisions(find_dataset("folder", root=tmp_path/"images"), tmp_path) < .95
 
 def test_quick_on_imagenet(tmp_path):
@@ -225,7 +251,8 @@ def test_quick_on_imagenet_20(tmp_path):
 
 def test_quick_of_what_is_no_jpeg(images, tmp_path):
     ds, whole = images
-    assert [r for r in rows_of(ds, tmp_path/"list.csv", quick=True)] == read_filter_list(whole)[1]      # PNG, too small, broken: as plain
+    # PNG, too small, broken: as plain
+    assert [r for r in rows_of(ds, tmp_path/"list.csv", quick=True)] == read_filter_list(whole)[1]
     patches = photo_patches(6)
     assert rows_of(patches, tmp_path/"a.csv", quick=True) == rows_of(patches, tmp_path/"b.csv")
 
@@ -263,16 +290,21 @@ def test_an_eighth(tmp_path):
     a = np.full((83, 101, 3), 90, np.uint8); a[:, 96:] = (255, 0, 0); a[80:] = (0, 0, 255); a[:8, :8] = (200, 90, 90)
     Image.fromarray(a).save(tmp_path/"a.jpg", quality=100, subsampling=0)
     small = np.asarray(load_eighth(tmp_path/"a.jpg")).astype(int)
-    assert small.shape == (10, 12, 3) and np.abs(small[1:] - 90).max() <= 2 and np.abs(small[0, 0] - (200, 90, 90)).max() <= 2
-    Image.fromarray(a).convert("CMYK").save(tmp_path/"cmyk.jpg"); Image.fromarray(a).convert("L").save(tmp_path/"gray.jpg")
+    assert small.shape == (10, 12,
+                           3) and np.abs(small[1:] - 90).max() <= 2 and np.abs(small[0, 0] - (200, 90, 90)).max() <= 2
+    Image.fromarray(a).convert("CMYK").save(tmp_path/"cmyk.jpg")
+    Image.fromarray(a).convert("L").save(tmp_path/"gray.jpg")
     Image.fromarray(a[:60]).save(tmp_path/"low.jpg"); Image.fromarray(a).save(tmp_path/"a.png")
-    assert [load_eighth(tmp_path/name) for name in ("cmyk.jpg", "gray.jpg", "low.jpg", "a.png", "nowhere.jpg")] == [None] * 5
+    assert [load_eighth(tmp_path/name)
+            for name in ("cmyk.jpg", "gray.jpg", "low.jpg", "a.png", "nowhere.jpg")] == [None] * 5
 
 # ---- broken files during training
 
 def broken_set(folder, on_error="raise"):
     ds = make_images(folder/"images", 12)
-    ds.paths[4].write_bytes(b"broken"); ds.paths[5].unlink(); ds.paths[11].write_bytes(b"")      # two in a row, and the last one
+    ds.paths[4].write_bytes(b"broken")
+    ds.paths[5].unlink()
+    ds.paths[11].write_bytes(b"")      # two in a row, and the last one
     return ImageDataset(ds.paths, [k % 3 for k in range(12)], imagenet_wnids()[:3], 16, root=ds.root, on_error=on_error)
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -284,9 +316,11 @@ def test_training_goes_on_past_broken_files(tmp_path, workers):
         assert x.shape == (4, 3, 16, 16) and len(texts) == 4
         xs.append(x); ys += y.tolist(); skipped += texts
     assert skipped == ["", "", "", "", "0004.png\n0005.png", "0005.png", "", "", "", "", "", "0011.png"]
-    assert ys == [0, 1, 2, 0, 0, 0, 0, 1, 2, 0, 1, 0]                        # the labels of the images that came instead: 6, 6 and 0
+    # the labels of the images that came instead: 6, 6 and 0
+    assert ys == [0, 1, 2, 0, 0, 0, 0, 1, 2, 0, 1, 0]
     x = torch.cat(xs)
-    assert torch.equal(x[4], ds[6][0]) and torch.equal(x[5], ds[6][0]) and torch.equal(x[11], ds[0][0]) and torch.equal(x[10], ds[10][0])
+    assert torch.equal(x[4], ds[6][0]) and torch.equal(x[5], ds[6][0]) and torch.equal(x[11],
+            ds[0][0]) and torch.equal(x[10], ds[10][0])
 
 def test_load_arrays_goes_on_past_broken_files(tmp_path):
     ds = broken_set(tmp_path)
@@ -295,7 +329,8 @@ def test_load_arrays_goes_on_past_broken_files(tmp_path):
     assert skipped == ["0004.png", "0005.png", "0011.png"] and y.tolist() == [0, 1, 2, 0, 0, 0, 0, 1, 2, 0, 1, 0]
     for k, i in enumerate(y): assert torch.equal(x[k].float() / 255, ds.skip_errors()[k][0])
     whole = ds.take([0, 1, 2]).skip_errors()
-    assert load_arrays(whole)[2] == [] and whole[1][2] == "" and whole.take([2]).on_error == "skip" and ds.on_error == "raise"
+    assert (load_arrays(whole)[2] == [] and whole[1][2] == "" and whole.take([2]).on_error == "skip"
+            and ds.on_error == "raise")
 
 def test_a_whole_folder_that_is_gone_is_an_error(tmp_path):
     ds = broken_set(tmp_path, "skip")
@@ -304,4 +339,5 @@ def test_a_whole_folder_that_is_gone_is_an_error(tmp_path):
     many = ImageDataset([tmp_path/f"{k}.png" for k in range(500)], on_error="skip")
     with pytest.raises(ImageError, match="100 images in a row"): many[7]
     with pytest.raises(ValueError, match="'ignore'"): ImageDataset(ds.paths, on_error="ignore")
-    with pytest.raises(IndexError): many[500]                                 # or `for x, y, skipped in ds` would never end
+    # or `for x, y, skipped in ds` would never end
+    with pytest.raises(IndexError): many[500]

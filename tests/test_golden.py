@@ -1,4 +1,5 @@
-"The networks against outputs that others computed: a small pair of the project's own, and the development data's golden files where they are."
+"""The networks against outputs that others computed: a small pair of the project's own, and the development data's
+golden files where they are."""
 import importlib.util
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from biggan_colorize.colorizer import Colorizer
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = HERE.parent.parent / "shared" / "golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.exists(), reason="the development data's golden folder is not beside the repository")
+needs_golden = pytest.mark.skipif(not GOLDEN.exists(),
+                                  reason="the development data's golden folder is not beside the repository")
 
 
 def module(path):
@@ -50,7 +52,8 @@ def load(tmp_path):
 @torch.no_grad()
 def run(name, net, io):
     "What a network gives for the small pair's inputs."
-    if name == "EG64": return [net.encode(io["gray64_8bit"] / 255, io["y64"]), net(io["gray64_8bit"] / 255, io["y64"], io["z64"])]
+    if name == "EG64":
+        return [net.encode(io["gray64_8bit"] / 255, io["y64"]), net(io["gray64_8bit"] / 255, io["y64"], io["z64"])]
     if name == "G32": return [net(io["z32"], io["y32"])]
     return [net(io["x_hat" + name[1:]], io["y" + name[1:]])]
 
@@ -63,7 +66,8 @@ def test_small_file_is_what_the_formulas_give(small, make):
     assert sorted(again) == sorted(small)
     for k, v in again.items(): assert np.abs(v.astype(np.float64) - small[k].numpy()).max() < 1e-6, k
     assert make.FILE.stat().st_size < 100_000
-    assert small["x_hat64"].std() > 0.1 and small["x_hat32"].std() > 0.1 and small["x_hat32"].abs().max() < 0.999   # a picture, not a constant
+    # a picture, not a constant
+    assert small["x_hat64"].std() > 0.1 and small["x_hat32"].std() > 0.1 and small["x_hat32"].abs().max() < 0.999
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -73,7 +77,8 @@ def test_small(name, small, files, load):
 
 
 def counts(key, v):
-    "Whether an output may depend on this tensor: a spare one it does not, nor on the direction of a vector of one number."
+    """Whether an output may depend on this tensor: a spare one it does not, nor on the direction of a vector of one
+    number."""
     return not UNUSED.search(key) and not (key.endswith("u0") and v.numel() == 1)
 
 
@@ -87,7 +92,8 @@ def test_every_tensor_counts(name, small, files, load):
     for key, v in tensors.items():
         kept, g = v.detach().clone(), torch.Generator().manual_seed(0)
         with torch.no_grad(): v.add_(torch.randn(v.shape, generator=g).abs())
-        if max(off(a, b) for a, b in zip(run(name, net, small), outputs)) < 1e-3 and counts(key, v): unnoticed.append(key)
+        if max(off(a, b) for a, b in zip(run(name, net, small), outputs)) < 1e-3 and counts(key, v):
+            unnoticed.append(key)
         with torch.no_grad(): v.copy_(kept)
     assert not unnoticed
     spared = load(CLASSES[name], {k: torch.full_like(v, 7.) if UNUSED.search(k) else v for k, v in state.items()})
@@ -135,7 +141,8 @@ def test_authors_colorizer(name, feature_resolution):
 @pytest.mark.parametrize("name", ["f16", "f32_wide"])
 def test_authors_generator_from_z(name):
     io = torch.load(GOLDEN / f"{name}_io.pth", weights_only=True)
-    G = Generator.from_state({k[2:]: v for k, v in read_torch_file(GOLDEN / f"{name}_EG.pth").items() if k.startswith("G.")})
+    G = Generator.from_state({k[2:]: v for k,
+                              v in read_torch_file(GOLDEN / f"{name}_EG.pth").items() if k.startswith("G.")})
     with torch.no_grad(): assert off(G(io["z"], io["label"]), io["g_z_full"]) < 1e-4
 
 
@@ -149,7 +156,8 @@ def test_authors_averaged_parameters():
 @needs_golden
 def test_authors_discriminator():
     io = torch.load(GOLDEN / "f16_io.pth", weights_only=True)
-    with torch.no_grad(): assert off(Discriminator.from_official(GOLDEN / "f16_D.pth")(io["rgb"], io["label"]), io["d_logit"]) < 1e-4
+    with torch.no_grad():
+        assert off(Discriminator.from_official(GOLDEN / "f16_D.pth")(io["rgb"], io["label"]), io["d_logit"]) < 1e-4
 
 
 @needs_golden

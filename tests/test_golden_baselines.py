@@ -1,10 +1,9 @@
-"""CIC and InstColor against what their original code gives for weights that a rule fills in (the development data's golden/baselines); the other
-methods are in test_golden_baselines_more.py.
-
-To add a method: one `Case` a variant in CASES. `states` makes the weight files, {file name: {key: tensor}}; they are written to a folder and read by
-`load_baseline`, so the strict loader is tested as well. `outputs` gives {key of io.pth: what our network gives}; each has to agree to TOLERANCE of the
-expected output's range, unless `tolerance` has another number for that key, with its reason.
-"""
+"""CIC and InstColor against what their original code gives for weights that a rule fills in (the development data's
+golden/baselines); the other methods are in test_golden_baselines_more.py. To add a method: one `Case` a variant in
+CASES. `states` makes the weight files, {file name: {key: tensor}}; they are written to a folder and read by
+`load_baseline`, so the strict loader is tested as well. `outputs` gives {key of io.pth: what our network gives};
+each has to agree to TOLERANCE of the expected output's range, unless `tolerance` has another number for that key,
+with its reason."""
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,8 @@ from test_golden import GOLDEN, module
 
 FOLDER = GOLDEN / "baselines"
 TOLERANCE = 1e-4  # of the expected output's range; what is asked for is 1e-3
-needs_golden = pytest.mark.skipif(not FOLDER.exists(), reason="the development data's golden/baselines folder is not beside the repository")
+needs_golden = pytest.mark.skipif(not FOLDER.exists(),
+                                  reason="the development data's golden/baselines folder is not beside the repository")
 
 
 @dataclass
@@ -61,14 +61,16 @@ def eccv16(model, io):
     blocks = model.features(io["L"])
     image = Image.fromarray(io["rgb"].numpy())
     return {"L_orig": lightness(image), "L": lightness(image.resize((256, 256), Image.Resampling.BICUBIC)),
-            "ab": model(io["L"]), "ab_64": model.model_out(blocks[7].softmax(1)), "logits_s9": blocks[7][..., ::9, ::9], "model5_c32": blocks[4][:, ::32]}
+            "ab": model(io["L"]), "ab_64": model.model_out(blocks[7].softmax(1)), "logits_s9": blocks[7][..., ::9, ::9],
+            "model5_c32": blocks[4][:, ::32]}
 
 def eccv16_gain(model, io):
     blocks = model.features(io["L"])
     ab = model(io["L"])
     photo = pil_to_tensor(model.colorize(Image.fromarray(io["rgb"].numpy())))          # the whole way, in 8 bits
     assert (photo.permute(1, 2, 0) - io["gain_rgb_out"]).abs().max() < 0.55 / 255
-    return {"gain_ab": ab, "gain_ab_64": model.model_out(blocks[7].softmax(1)), "gain_logits_s5": blocks[7][..., ::5, ::5],
+    return {"gain_ab": ab, "gain_ab_64": model.model_out(blocks[7].softmax(1)),
+            "gain_logits_s5": blocks[7][..., ::5, ::5],
             "gain_model5_c16": blocks[4][:, ::16], "gain_rgb_out": merge(io["L_orig"], ab)[0].permute(1, 2, 0)}
 
 def hint_maps(io):
@@ -86,7 +88,8 @@ def siggraph17_gain(model, io):
     x = torch.cat([(io["L"] - 50) / 100, torch.zeros(1, 3, 256, 256)], 1)
     ab = 110 * model.run(x, lambda name, f: seen.setdefault(name, f))
     return {"gain_ab": ab, "gain_ab_hint": model(io["L"], *hint_maps(io)), "gain_model5_c16": seen["conv5_3"][:, ::16],
-            "gain_model8_c16_s3": seen["conv8_3"][:, ::16, ::3, ::3], "gain_class_s9": model.model_class(seen["conv8_3"])[..., ::9, ::9]}
+            "gain_model8_c16_s3": seen["conv8_3"][:, ::16, ::3, ::3],
+            "gain_class_s9": model.model_class(seen["conv8_3"])[..., ::9, ::9]}
 
 def instcolor_inputs(io):
     "L of the full image and the crops, and where the boxes lie."
@@ -102,12 +105,17 @@ def instcolor(model, io):
     from biggan_colorize.baselines.instcolor import check_boxes, squashed_lightness
     image = Image.fromarray(io["gray"].numpy()).convert("RGB")
     L, crops, where = instcolor_inputs(io)
-    ours = torch.cat([squashed_lightness(image), *(squashed_lightness(image.crop(b)) for b in check_boxes(io["boxes"], image.size))])
+    ours = torch.cat([squashed_lightness(image),
+                      *(squashed_lightness(image.crop(b)) for b in check_boxes(io["boxes"], image.size))])
     assert (ours - torch.cat([L, crops])).abs().max() < 1e-3
-    unit = torch.tensor([100., 110., 110.])[:, None, None]                           # their Lab: (L - 50) / 100, ab / 110
+    # their Lab: (L - 50) / 100, ab / 110
+    unit = torch.tensor([100., 110., 110.])[:, None, None]
     middle = torch.tensor([0.5, 0., 0.])[:, None, None]
     fused = model(L, crops, where)
-    return {"cv_lab": rgb_to_lab(io["cv_rgb"]) / unit - middle, "cv_rgb2": lab_to_rgb((io["cv_lab2"] + middle) * unit, "clip"), "comp_reg_s3": model(L)[..., ::3, ::3] / 110, "g_reg_s5": model.G(model.without_hints(crops))[..., ::5, ::5], "fused_reg_s3": fused[..., ::3, ::3] / 110,
+    return {"cv_lab": rgb_to_lab(io["cv_rgb"]) / unit - middle,
+            "cv_rgb2": lab_to_rgb((io["cv_lab2"] + middle) * unit, "clip"),
+            "comp_reg_s3": model(L)[..., ::3, ::3] / 110,
+            "g_reg_s5": model.G(model.without_hints(crops))[..., ::5, ::5], "fused_reg_s3": fused[..., ::3, ::3] / 110,
             "rgb_out_s5": merge(L, fused)[..., ::5, ::5]}
 
 def instcolor_gain(model, io):
@@ -120,10 +128,13 @@ def instcolor_gain(model, io):
     for h in hooks: h.remove()
     seen = {}
     comp = model.GComp.run(model.without_hints(L), lambda name, f: seen.setdefault(name, f))
-    return {"gain_comp_reg": comp, "gain_fused_reg": ab / 110, "gain_g_reg_s3": model.G(model.without_hints(crops))[..., ::3, ::3],
+    return {"gain_comp_reg": comp, "gain_fused_reg": ab / 110,
+            "gain_g_reg_s3": model.G(model.without_hints(crops))[..., ::3, ::3],
             "gain_g_conv7_c32": f["conv7_3"][:, ::32], "gain_g_conv8up_c32_s3": f["conv8_up"][:, ::32, ::3, ::3],
-            "gain_g_conv9up_c16_s5": f["conv9_up"][:, ::16, ::5, ::5], "gain_g_conv10up_c32_s7": f["conv10_up"][:, ::32, ::7, ::7],
-            "gain_maps1_s5": maps[first][..., ::5, ::5], "gain_maps4": maps[fourth], "gain_fused4_c16": fused[fourth][:, ::16],
+            "gain_g_conv9up_c16_s5": f["conv9_up"][:, ::16, ::5, ::5],
+            "gain_g_conv10up_c32_s7": f["conv10_up"][:, ::32, ::7, ::7],
+            "gain_maps1_s5": maps[first][..., ::5, ::5], "gain_maps4": maps[fourth],
+            "gain_fused4_c16": fused[fourth][:, ::16],
             "gain_comp_class_s9": model.GComp.model_class(seen["conv8_3"])[..., ::9, ::9]}
 
 
@@ -139,7 +150,8 @@ CASES = [
 
 # The tests, the same for every method
 
-PARAMETERS = {"cic-eccv16": 32_236_011, "cic-siggraph17": 34_187_027, "instcolor": 2 * 34_187_027 + 35_270_831}  # as FACTS.md counts them
+# as FACTS.md counts them
+PARAMETERS = {"cic-eccv16": 32_236_011, "cic-siggraph17": 34_187_027, "instcolor": 2 * 34_187_027 + 35_270_831}
 
 
 def share_off(got, expected):

@@ -1,8 +1,7 @@
-"""DeOldify, ChromaGAN and ToVivid against what their original code gives for weights that a rule fills in (the development data's golden/baselines),
-and their 8-bit colour conversions against OpenCV where it is installed.
-
-The bounds are absolute, as each method's FACTS.md gives them: at or below a thousandth of the output's range, and below what a typical mistake would move.
-"""
+"""DeOldify, ChromaGAN and ToVivid against what their original code gives for weights that a rule fills in (the
+development data's golden/baselines), and their 8-bit colour conversions against OpenCV where it is installed. The
+bounds are absolute, as each method's FACTS.md gives them: at or below a thousandth of the output's range, and below
+what a typical mistake would move."""
 import json
 from contextlib import contextmanager
 
@@ -19,7 +18,8 @@ from biggan_colorize.data import pil_to_tensor
 from test_golden import GOLDEN, module
 
 FOLDER = GOLDEN / "baselines"
-needs_golden = pytest.mark.skipif(not FOLDER.exists(), reason="the development data's golden/baselines folder is not beside the repository")
+needs_golden = pytest.mark.skipif(not FOLDER.exists(),
+                                  reason="the development data's golden/baselines folder is not beside the repository")
 
 
 def rule(): return module(GOLDEN / "golden_weights.py")
@@ -38,7 +38,8 @@ def read(name, folder, states):
         for file in states: (folder / file).unlink()
 
 def check(got: dict, io: dict, bound: dict):
-    "Each tensor of `got` within the bound of its name (or of the longest beginning of it) of the same name in `io`; prints the differences."
+    """Each tensor of `got` within the bound of its name (or of the longest beginning of it) of the same name in `io`;
+    prints the differences."""
     off = {}
     for key, v in got.items():
         assert v.shape == io[key].shape, (key, v.shape, io[key].shape)
@@ -69,7 +70,8 @@ def turned_once(state):
         state[u], state[v] = torch.nn.functional.normalize(M @ right, dim=0).float(), right.float()
     return state
 
-DEOLDIFY = {"deoldify-artistic": ("ColorizeArtistic_gen.pth", 63_646_881, 378, 1e-4), "deoldify-stable": ("ColorizeStable_gen.pth", 218_222_197, 754, 1e-5)}
+DEOLDIFY = {"deoldify-artistic": ("ColorizeArtistic_gen.pth", 63_646_881, 378, 1e-4),
+            "deoldify-stable": ("ColorizeStable_gen.pth", 218_222_197, 754, 1e-5)}
 
 @needs_golden
 @pytest.mark.parametrize("name", DEOLDIFY)
@@ -77,13 +79,18 @@ DEOLDIFY = {"deoldify-artistic": ("ColorizeArtistic_gen.pth", 63_646_881, 378, 1
 def test_deoldify(name, tmp_path):
     file, n_parameters, n_keys, bound = DEOLDIFY[name]
     io = expected(name)
-    model = read(name, tmp_path, {file: {"model": turned_once(filled(FOLDER / name / "keys.json"))}})   # as fastai writes it
+    # as fastai writes it
+    model = read(name, tmp_path, {file: {"model": turned_once(filled(FOLDER / name / "keys.json"))}})
     assert (parameters(model), len(model.state_dict())) == (n_parameters, n_keys)
     layers = [m for m in model.modules() if isinstance(m, deoldify.SpectralConv)]
-    with outputs({str(i): model.layers[i] for i in (0, 3, 4, 5, 6, 7, 8, 10)}) as seen: got = {"output": model(io["input"])}
-    got |= {f"layers.{i}": seen[i][0] for i in "035"} | {f"mean.layers.{i}": seen[i][0].mean((2, 3)) for i in ("4", "5", "6", "7", "8", "10")}
-    got |= {f"output_{size}": model(io[f"input_{size}"]) for size in ("160x160", "80x112")}               # 80x112: the nearest resize runs
-    check(got | {"sigma": torch.stack([m.sigma() for m in layers])}, io, {"output": bound, "layers": 1e-4, "mean": 1e-5, "sigma": 1e-5})
+    with outputs({str(i): model.layers[i] for i in (0, 3, 4, 5, 6, 7, 8, 10)}) as seen:
+        got = {"output": model(io["input"])}
+    got |= {f"layers.{i}": seen[i][0] for i in "035"} | {f"mean.layers.{i}": seen[i][0].mean((2, 3))
+                                                         for i in ("4", "5", "6", "7", "8", "10")}
+    # 80x112: the nearest resize runs
+    got |= {f"output_{size}": model(io[f"input_{size}"]) for size in ("160x160", "80x112")}
+    check(got | {"sigma": torch.stack([m.sigma() for m in layers])}, io,
+          {"output": bound, "layers": 1e-4, "mean": 1e-5, "sigma": 1e-5})
 
 
 # ChromaGAN
@@ -100,31 +107,40 @@ def keras_value(key, shape):
 @torch.no_grad()
 def test_chromagan():
     io = expected("chromagan")
-    keras = {k: keras_value(k, shape) for k, shape in json.loads((FOLDER / "chromagan" / "keys.json").read_text()).items()}
-    first = {"block1_conv1/kernel": -0.02732888, "batch_normalization_1/gamma": 1.06631256, "dense_3/kernel": -0.02848839}
+    keras = {k: keras_value(k, shape) for k,
+             shape in json.loads((FOLDER / "chromagan" / "keys.json").read_text()).items()}
+    first = {"block1_conv1/kernel": -0.02732888, "batch_normalization_1/gamma": 1.06631256,
+             "dense_3/kernel": -0.02848839}
     for key, v in first.items():
         shape = keras[key].shape
-        scale = np.sqrt(2 * shape[3] / shape[0] if len(shape) == 4 else shape[1] / shape[0]) if key.endswith("kernel") else 1
+        scale = np.sqrt(2 * shape[3] / shape[0] if len(shape) == 4
+                        else shape[1] / shape[0]) if key.endswith("kernel") else 1
         assert abs(keras[key].flat[0] - v * scale) < 1e-6, key
     with torch.device("meta"): model = ChromaGAN()
     load_released(model, torch_state(keras), "the golden weights", "chromagan")
     del keras
-    names = ("block4_conv3", "batch_normalization_4", "batch_normalization_6", "dense_3", "conv2d_12", "conv2d_13", "conv2d_15", "conv2d_16")
+    names = ("block4_conv3", "batch_normalization_4", "batch_normalization_6", "dense_3", "conv2d_12", "conv2d_13",
+             "conv2d_15", "conv2d_16")
     with outputs({n: model.get_submodule(n) for n in names}) as seen: ab = model(io["input"])
     h = {n: (v[0].relu() if "conv" in n else v[0]) for n, v in seen.items()}
     mean = {n: v.mean((2, 3)) for n, v in h.items() if v.ndim == 4}
-    check({"output": ab, "class": model.classify(io["input"]), "trunk": h["block4_conv3"][:, :64], "midlevel": h["batch_normalization_6"][:, :64], "global": h["dense_3"],
-           "batch_normalization_4": h["batch_normalization_4"], "conv2d_13": h["conv2d_13"], "mean.trunk": mean["block4_conv3"]}
+    check({"output": ab, "class": model.classify(io["input"]), "trunk": h["block4_conv3"][:, :64],
+           "midlevel": h["batch_normalization_6"][:, :64], "global": h["dense_3"],
+           "batch_normalization_4": h["batch_normalization_4"], "conv2d_13": h["conv2d_13"],
+           "mean.trunk": mean["block4_conv3"]}
           | {f"mean.{n}": mean[n] for n in ("batch_normalization_6", "conv2d_12", "conv2d_15", "conv2d_16")},
           io, {"": 2e-5, "output": 1e-5, "class": 1e-6})
 
 
 # ToVivid
 
-STRIDES = {64: (4, 1), 128: (8, 3), 256: (8, 5)}   # channels and every how many-th pixel io.pth holds of a map of that size
+# channels and every how many-th pixel io.pth holds of a map of that size
+STRIDES = {64: (4, 1), 128: (8, 3), 256: (8, 5)}
 PARTS = {"E": "E", "G": "G", "D": "D", "corr": "net_corr", "gen": "net_gen"}
-BOUNDS = {"z": 1e-5, "rgb": 1e-5, "feat": 1e-5, "dL": 1e-5, "dref": 1e-5, "theta": 1e-3, "phi": 1e-3, "corr": 1e-3, "warp": 2e-4, "ab": 1e-4, "fake_rgb": 1e-3, "alt": 1e-5, "shift": 1e-5,
-          "stats.": 1e-5, "stats.corr": 1e-3, "stats.warp": 2e-4, "stats.gen": 1e-3, "stats.ab": 1e-4, "stats.fake_rgb": 1e-3, "img": 1e-4, "img.lab": 0.01, "img.merged": 1e-3}
+BOUNDS = {"z": 1e-5, "rgb": 1e-5, "feat": 1e-5, "dL": 1e-5, "dref": 1e-5, "theta": 1e-3, "phi": 1e-3, "corr": 1e-3,
+          "warp": 2e-4, "ab": 1e-4, "fake_rgb": 1e-3, "alt": 1e-5, "shift": 1e-5,
+          "stats.": 1e-5, "stats.corr": 1e-3, "stats.warp": 2e-4, "stats.gen": 1e-3, "stats.ab": 1e-4,
+          "stats.fake_rgb": 1e-3, "img": 1e-4, "img.lab": 0.01, "img.merged": 1e-3}
 
 def part_of(maps, size):
     channels, stride = STRIDES[size]
@@ -136,7 +152,8 @@ def statistics(x):
 
 def stat_modules(model, io):
     "{name in io.pth without `.q` or `.ref`: our module}."
-    names = {k.removeprefix("stats.").removesuffix(".q").removesuffix(".ref") for k in io if k.startswith("stats.") and k.split(".")[1] in PARTS}
+    names = {k.removeprefix("stats.").removesuffix(".q").removesuffix(".ref") for k in io if k.startswith("stats.")
+             and k.split(".")[1] in PARTS}
     def ours(name):
         part, _, rest = name.partition(".")
         return model.get_submodule(f"{PARTS[part]}.{'output_layer' if rest == 'pre_tanh' else rest}")
@@ -144,13 +161,15 @@ def stat_modules(model, io):
 
 def tovivid_states():
     E, G, D, corr, gen = (filled(FOLDER / "tovivid" / f"keys_{n}.json") for n in PARTS)
-    return {"biggan_E.pth": E, "biggan_G_ema_256.pth": G, "biggan_D_256.pth": D, "colorization_model.pth": {"net_corr": corr, "net_gen": gen}}
+    return {"biggan_E.pth": E, "biggan_G_ema_256.pth": G, "biggan_D_256.pth": D,
+            "colorization_model.pth": {"net_corr": corr, "net_gen": gen}}
 
 @needs_golden
 @torch.no_grad()
 def test_tovivid(tmp_path):
     io, model = expected("tovivid"), read("tovivid", tmp_path, tovivid_states())
-    assert {n: parameters(model.get_submodule(p)) for n, p in PARTS.items()} == {"E": 45_210_937, "G": 82_108_548, "D": 99_225_890, "corr": 24_165_716, "gen": 60_163_523}
+    assert {n: parameters(model.get_submodule(p)) for n, p in PARTS.items()} == {"E": 45_210_937, "G": 82_108_548,
+            "D": 99_225_890, "corr": 24_165_716, "gen": 60_163_523}
     L, y = io["L"], io["label"]
     watched = stat_modules(model, io)
     with outputs(watched | {"described": model.D}) as seen: s = model.steps(L, y)
@@ -159,7 +178,8 @@ def test_tovivid(tmp_path):
         for size, m in zip(STRIDES, maps):
             assert list(m.shape) == io[f"{kind}{size}.shape"].tolist()
             got |= {f"{kind}{size}": part_of(m, size), f"stats.{kind}{size}": statistics(m)}
-    for name, d in zip(("dL", "dref"), seen.pop("described")): got |= {f"{name}64": d[:, :2], f"{name}32": d[:, 192:196, ::2, ::2]}
+    for name, d in zip(("dL", "dref"), seen.pop("described")):
+        got |= {f"{name}64": d[:, :2], f"{name}32": d[:, 192:196, ::2, ::2]}
     for name, calls in seen.items():
         if len(calls) == 1: got[f"stats.{name}"] = statistics(calls[0])
         else: got |= {f"stats.{name}.{which}": statistics(out) for which, out in zip(("q", "ref"), calls, strict=True)}
@@ -167,15 +187,18 @@ def test_tovivid(tmp_path):
     corr, image = s["corr"][0], tovivid.warp(s["corr"], s["rgb"], 64)
     assert torch.equal(corr.argmax(1), io["corr.argmax"].long())
     fake = clipped_rgb(torch.cat([50 * L + 50, 110 * s["ab"]], 1))
-    got |= {"corr": corr[io["corr.rows"]], "corr.max": corr.amax(1), "warp_image": image[..., ::3, ::3], "stats.warp_image": statistics(image),
+    got |= {"corr": corr[io["corr.rows"]], "corr.max": corr.amax(1), "warp_image": image[..., ::3, ::3],
+            "stats.warp_image": statistics(image),
             "fake_rgb": fake[..., ::3, ::3], "stats.fake_rgb": statistics(fake)}
     got["shift.rgb"] = tovivid.prior(model.G, s["z"] + io["shift"], y)[0][..., ::5, ::5]
     photo = Image.fromarray(io["img"].numpy())
     merged = tovivid.finish(photo, io["ab"])                                        # in 8 bits
     assert (pil_to_tensor(merged)[None, ..., ::2] - io["img.merged"]).abs().max() < 0.5 / 255 + 1e-3
-    got |= {"img.L256": lightness(photo.resize((256, 256), Image.Resampling.BILINEAR))[..., ::3, ::3] / 50 - 1, "img.Lfull": lightness(photo) / 50 - 1,
+    got |= {"img.L256": lightness(photo.resize((256, 256), Image.Resampling.BILINEAR))[..., ::3, ::3] / 50 - 1,
+            "img.Lfull": lightness(photo) / 50 - 1,
             "img.lab": rgb_to_lab(pil_to_tensor(photo)[None])[..., ::4]}
-    model.E.shared.weight.copy_(torch.from_numpy(rule().tensor("E.shared.weight", [1000, 128])))      # the two class tables are two
+    # the two class tables are two
+    model.E.shared.weight.copy_(torch.from_numpy(rule().tensor("E.shared.weight", [1000, 128])))
     got |= {"alt.z": (z := model.E(L, y)), "alt.rgb": tovivid.prior(model.G, z, y)[0][..., ::5, ::5]}
     left = {k for k in io if k.startswith("stats.")} - set(got)
     assert not left, left
@@ -231,8 +254,11 @@ def test_chromagan_end_is_nearly_opencvs(cv2):
     image = cv2.GaussianBlur(rs.randint(0, 256, (120, 180, 3)).astype(np.uint8), (0, 0), 3)
     ab = rs.uniform(0.4, 0.6, (224, 224, 2)).astype(np.float32)
     L = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)[..., :1]
-    theirs = cv2.cvtColor(np.concatenate([L, cv2.resize((ab * 255).clip(0, 255).astype(np.uint8), (180, 120))], 2), cv2.COLOR_LAB2RGB)
+    theirs = cv2.cvtColor(np.concatenate([L, cv2.resize((ab * 255).clip(0, 255).astype(np.uint8), (180, 120))], 2),
+                          cv2.COLOR_LAB2RGB)
     ours = np.asarray(finish(Image.fromarray(image), planes(ab)))
-    d = np.abs(ours.astype(int) - theirs)                                            # one step of ab can be many of a channel that is nearly 0
-    print(f"\n{(d > 0).mean():.1%} of the values differ, {(d > 4).mean():.2%} by more than 4 steps, {d.mean():.2f} on average")
+    # one step of ab can be many of a channel that is nearly 0
+    d = np.abs(ours.astype(int) - theirs)
+    print(f"\n{(d > 0).mean():.1%} of the values differ, {(d > 4).mean():.2%} by more than 4 steps, {d.mean():.2f} on "
+          f"average")
     assert d.mean() < 0.5 and (d > 4).mean() < 0.005

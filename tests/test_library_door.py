@@ -22,14 +22,17 @@ def same(a, b): return a.mode == b.mode == "RGB" and a.size == b.size and a.toby
 
 def sideways(path):
     "CAT on its side, with the EXIF orientation that turns it upright again."
-    exif = Image.Exif(); exif[0x0112] = 6
+    exif = Image.Exif()
+    exif[0x0112] = 6
     Image.fromarray(CAT).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
     return path
 
 def test_a_picture_is_a_pil_image_an_array_or_a_path(model, tmp_path):
-    path = tmp_path/"cat.png"; Image.fromarray(CAT).save(path)
+    path = tmp_path/"cat.png"
+    Image.fromarray(CAT).save(path)
     expected = model.colorize(Image.fromarray(CAT), 3)
-    for picture in (CAT, CAT / 255, (CAT / 255).astype(np.float32), path, str(path), CAT[:, ::-1][:, ::-1]): assert same(model.colorize(picture, 3), expected)
+    for picture in (CAT, CAT / 255, (CAT / 255).astype(np.float32), path, str(path), CAT[:, ::-1][:, ::-1]):
+        assert same(model.colorize(picture, 3), expected)
     gray = model.colorize(Image.fromarray(CAT[..., 0]), 3)
     for picture in (CAT[..., 0], CAT[..., 0] / 255): assert same(model.colorize(picture, 3), gray)
 
@@ -45,8 +48,10 @@ def test_a_decoded_picture_is_not_turned_twice(mini, tmp_path):
         path = sideways(tmp_path/f"cat{suffix}")
         assert mini.colorize(load_image(path), 3).size == (90, 60) == mini.colorize(path, 3).size
 
-BAD = {"NaN": np.where(np.arange(60)[:, None, None] == 3, np.nan, CAT / 255), "8-bit values": CAT.astype(float), "got -0.9": CAT / 255 - 1, "empty": CAT[:0], "int64": CAT.astype(int), "bool": CAT > 3,
-       "(60, 90, 4)": np.concatenate([CAT, CAT[..., :1]], 2), "(60, 90, 1)": CAT[..., :1], "(90,)": CAT[0, :, 0], "Tensor": torch.zeros(3, 4, 4), "NoneType": None, "list": [[0]], "bytes": b"x",
+BAD = {"NaN": np.where(np.arange(60)[:, None, None] == 3, np.nan, CAT / 255), "8-bit values": CAT.astype(float),
+       "got -0.9": CAT / 255 - 1, "empty": CAT[:0], "int64": CAT.astype(int), "bool": CAT > 3,
+       "(60, 90, 4)": np.concatenate([CAT, CAT[..., :1]], 2), "(60, 90, 1)": CAT[..., :1], "(90,)": CAT[0, :, 0],
+       "Tensor": torch.zeros(3, 4, 4), "NoneType": None, "list": [[0]], "bytes": b"x",
        "0 × 0": Image.new("L", (0, 0)), "no image at": "nowhere.png", "an address": "https://example.org/cat.png"}
 
 @pytest.mark.parametrize("says", BAD)
@@ -58,32 +63,43 @@ def test_what_is_no_picture_is_refused_in_a_sentence(model, says):
 def test_a_seed_is_a_whole_number(model, seed):
     with pytest.raises(ValueError, match="whole number"): model.colorize(CAT, 3, seed=seed)
 
-def test_seeds_of_numpy_are_whole_numbers(mini): assert same(mini.colorize(CAT, 3, seed=np.int64(7)), mini.colorize(CAT, 3, seed=7))
+def test_seeds_of_numpy_are_whole_numbers(mini):
+    assert same(mini.colorize(CAT, 3, seed=np.int64(7)), mini.colorize(CAT, 3, seed=7))
 
 def test_a_label_is_an_index_a_name_an_id_weights_or_none(mini):
     k = mini.classes.index("n03445777")
     expected = mini.colorize(CAT, k)
-    assert all(same(mini.colorize(CAT, label), expected) for label in ("golf ball", "n03445777", "Golf ball", str(k), np.int64(k), torch.tensor(k), [k]))
-    one = torch.zeros(len(mini.classes)); one[k] = 1
+    assert all(same(mini.colorize(CAT, label), expected)
+               for label in ("golf ball", "n03445777", "Golf ball", str(k), np.int64(k), torch.tensor(k), [k]))
+    one = torch.zeros(len(mini.classes))
+    one[k] = 1
     weighted = mini.colorize(CAT, one)
-    assert all(same(mini.colorize(CAT, label), weighted) for label in (one.tolist(), {"golf ball": 1.0}, {"n03445777": 1}))
+    assert all(same(mini.colorize(CAT, label), weighted)
+               for label in (one.tolist(), {"golf ball": 1.0}, {"n03445777": 1}))
     assert not same(mini.colorize(CAT, None), expected)
 
 def test_baselines_take_names_too():
-    if not mini_weights("tovivid").exists(): pytest.skip("the only baseline that takes a class has no weights in the package yet")
+    if not mini_weights("tovivid").exists():
+        pytest.skip("the only baseline that takes a class has no weights in the package yet")
     model = load_mini("tovivid")
     k = model.classes.index("n03445777")
-    assert same(model.colorize(CAT, "golf ball"), model.colorize(CAT, k)) and not same(model.colorize(CAT, "golf ball"), model.colorize(CAT, "church"))
+    assert same(model.colorize(CAT, "golf ball"), model.colorize(CAT, k)) and not same(model.colorize(CAT, "golf ball"),
+            model.colorize(CAT, "church"))
 
-@pytest.mark.parametrize("label, says", [("golf bal", "golf ball"), (20, "0 to 19"), (-1, "0 to 19"), (1.5, "not 1.5"), (True, "not True"), ({"golf bal": 1}, "golf ball"), ({"golf ball": -1}, "from 0"), ({}, "not all of them 0"),
-                                         ({"golf ball": float("nan")}, "numbers from 0"), ([.5, .5], "20 numbers"), ([float("nan")] * 20, "NaN"), ([1, 2], "(2,)"), (object, "0 to 19")])
+@pytest.mark.parametrize("label, says",
+                         [("golf bal", "golf ball"), (20, "0 to 19"), (-1, "0 to 19"), (1.5, "not 1.5"),
+                          (True, "not True"), ({"golf bal": 1}, "golf ball"), ({"golf ball": -1}, "from 0"),
+                          ({}, "not all of them 0"),
+                                         ({"golf ball": float("nan")}, "numbers from 0"), ([.5, .5], "20 numbers"),
+                                         ([float("nan")] * 20, "NaN"), ([1, 2], "(2,)"), (object, "0 to 19")])
 def test_what_is_no_label_is_refused_in_a_sentence(mini, label, says):
     with pytest.raises(ValueError) as e: mini.colorize(CAT, label)
     assert says in str(e.value) and "\n" not in str(e.value)
 
 def test_a_model_whose_classes_have_no_names():
     from biggan_colorize.colorizer import ColorizerConfig
-    cfg = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=3, attention=16)
+    cfg = ColorizerConfig(resolution=32, feature_resolution=8, ch=2, encoder_ch=2, dim_z=8, shared_dim=4, n_classes=3,
+                          attention=16)
     model = Colorizer(cfg).eval()
     assert model.colorize(CAT, 2).size == (90, 60)
     for label in ("tabby", {"tabby": 1}):
@@ -95,7 +111,8 @@ def test_batches_and_z_refuse_seeds_that_are_cut(mini):
     from biggan_colorize.colorizer import draw_z
     with pytest.raises(ValueError, match="whole number"): draw_z([1.5], 4)
     with pytest.raises(ValueError, match="whole number"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), 3, seed=1.5)
-    with pytest.raises(ValueError, match="one for each of 2"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), 3, seed=[1, 2, 3])
+    with pytest.raises(ValueError, match="one for each of 2"):
+        mini.colorize_batch(torch.zeros(2, 1, 128, 128), 3, seed=[1, 2, 3])
     with pytest.raises(ValueError, match="not 'tabby'"): mini.colorize_batch(torch.zeros(2, 1, 128, 128), "tabby")
 
 def test_the_explorer_and_the_classifier_take_them_too(mini, tmp_path):

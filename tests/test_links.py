@@ -20,6 +20,9 @@ def test_links_lead_to_files(root):
     assert not found, found
     assert sum(len(targets(text)) for _, _, text in texts) > 50
 
-@pytest.mark.parametrize("text, found", [("[a](b.ipynb)", ["b.ipynb"]), ("![p](../f/p.png)", ["../f/p.png"]), ("[w](https://x.org)", []), ("[h](#here)", []),
-                                         ("[a](b.ipynb#there)", ["b.ipynb"]), ("```\n[a](b)\n```", []), ('<img src="c.png">', ["c.png"])])
+@pytest.mark.parametrize("text, found",
+                         [("[a](b.ipynb)", ["b.ipynb"]), ("![p](../f/p.png)", ["../f/p.png"]),
+                          ("[w](https://x.org)", []), ("[h](#here)", []),
+                                         ("[a](b.ipynb#there)", ["b.ipynb"]), ("```\n[a](b)\n```", []),
+                                         ('<img src="c.png">', ["c.png"])])
 def test_links_are_found(text, found): assert targets(text) == found

@@ -10,7 +10,8 @@ def make(*args, cwd): return subprocess.run(["make", *args], cwd=cwd, capture_ou
 @pytest.fixture
 def copy(root, tmp_path):
     "The Makefile and what its stamps depend on, in a folder whose name has a space."
-    folder = tmp_path/"a b"; folder.mkdir()
+    folder = tmp_path/"a b"
+    folder.mkdir()
     for name in ("Makefile", "settings.ini", "setup.py"): shutil.copy(root/name, folder)
     return folder
 

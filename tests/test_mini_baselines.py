@@ -1,4 +1,5 @@
-"The mini baselines: each one trained in two halves, the packaged weights, and what is said when something is missing or does not fit."
+"""The mini baselines: each one trained in two halves, the packaged weights, and what is said when something is missing
+or does not fit."""
 import json
 from dataclasses import asdict, replace
 
@@ -6,7 +7,8 @@ import pytest
 import torch
 
 from biggan_colorize.baselines import mini_instcolor
-from biggan_colorize.baselines.mini import (MINI_METHODS, Regression, load_mini, mini_cost, mini_method, mini_preset, mini_weights,
+from biggan_colorize.baselines.mini import (MINI_METHODS, Regression, load_mini, mini_cost, mini_method, mini_preset,
+                                            mini_weights,
                                             train_mini)
 from biggan_colorize.baselines.mini_instcolor import activation_boxes
 from biggan_colorize.biggan import Discriminator, Generator
@@ -45,7 +47,8 @@ def look_once():
 
 def settings_of(name, prior):
     own = {"prior": prior, "discriminator_ch": NARROW.ch} if MINI_METHODS[name].as_ours else {}
-    return {"dataset": "photos", "min_colorfulness": 0., "precision": "float32", "model": asdict(NARROW), "batch": 4} | own
+    return {"dataset": "photos", "min_colorfulness": 0., "precision": "float32", "model": asdict(NARROW),
+            "batch": 4} | own
 
 def train(name, out, prior, **changes):
     torch.manual_seed(17)  # the weights do not depend on what ran before
@@ -53,7 +56,8 @@ def train(name, out, prior, **changes):
 
 def make(name, prior, cfg=NARROW): return mini_method(name)[1](cfg, *([prior] if name == "tovivid" else [])).eval()
 
-def state(trainer): return {f"{part}.{k}": v for part in ("model", "D", "ema") for k, v in getattr(trainer, part).state_dict().items()}
+def state(trainer):
+    return {f"{part}.{k}": v for part in ("model", "D", "ema") for k, v in getattr(trainer, part).state_dict().items()}
 
 
 @pytest.mark.parametrize("name", MINI_METHODS)
@@ -113,7 +117,8 @@ def test_a_prior_of_another_size_is_refused(tmp_path):
 def test_a_network_of_another_size_is_refused():
     for name in MINI_METHODS:
         if name == "tovivid": continue  # its prior says so first
-        with pytest.raises(ValueError, match="work at 128 pixels, not at 64"): make(name, None, replace(NARROW, resolution=64, dim_z=80))
+        with pytest.raises(ValueError, match="work at 128 pixels, not at 64"):
+            make(name, None, replace(NARROW, resolution=64, dim_z=80))
 
 
 def test_a_shipped_tovivid_names_its_prior_in_the_package(prior, tmp_path):
@@ -121,7 +126,8 @@ def test_a_shipped_tovivid_names_its_prior_in_the_package(prior, tmp_path):
     (tmp_path/"tovivid/log.csv").write_text("images,G\n4,1.0\n")
     ship(tmp_path, ["tovivid"], tmp_path/"weights")
     about = json.loads((tmp_path/"weights/tovivid-mini.json").read_text())
-    assert about["prior"] == about["training"]["preset"]["prior"] == "mini-prior" and about["log"] == [{"images": 4., "G": 1.}]
+    assert about["prior"] == about["training"]["preset"]["prior"] == "mini-prior" and about["log"] == [{"images": 4.,
+            "G": 1.}]
 
 
 def test_objects_that_no_data_set_marks():
@@ -162,7 +168,8 @@ def test_packaged_weights_are_trained(name):
     losses = [row["G"] for row in model.info["log"] if "G" in row]
     log = model.info["log"]
     assert 0 <= seen - log[-1]["images"] < log[1]["images"] - log[0]["images"]                  # to its end
-    if not mini_preset(name).loss.adversarial: assert sum(losses[-6:]) < sum(losses[:6])  # where no critic moves the goal
+    # where no critic moves the goal
+    if not mini_preset(name).loss.adversarial: assert sum(losses[-6:]) < sum(losses[:6])
     assert colorfulness(model.colorize_batch(to_gray(patches(12)))).mean() > 5
 
 
@@ -180,7 +187,8 @@ def test_sizes():
     (["zhang"], "There is no mini baseline 'zhang': take one of regression, cic"),
     (["cic", "--data", "{tmp}/nowhere"], "Expected imagenet-20 at"),
     (["cic", "--set", "colour=1"], "Preset has no setting 'colour'"),
-    (["tovivid", "--set", "dataset=photos", "--set", "model.n_classes=1", "--set", "min_colorfulness=0.", "--set", "prior=none",
+    (["tovivid", "--set", "dataset=photos", "--set", "model.n_classes=1", "--set", "min_colorfulness=0.", "--set",
+      "prior=none",
       "-o", "{tmp}/run"], "There is no prior 'none'"),
 ])
 def test_bad_input_is_one_sentence(run, tmp_path, args, said):
@@ -199,7 +207,8 @@ def test_missing_weights_say_how_to_train_them(tmp_path):
 def test_weights_of_another_method_are_refused(name, tmp_path):
     Regression(NARROW).save(tmp_path/"regression.safetensors")
     if name == "regression": return load_mini(name, tmp_path/"regression.safetensors")
-    with pytest.raises(ValueError, match=f"the mini baseline regression, not of {name}"): load_mini(name, tmp_path/"regression.safetensors")
+    with pytest.raises(ValueError, match=f"the mini baseline regression, not of {name}"):
+        load_mini(name, tmp_path/"regression.safetensors")
 
 
 def test_no_weight_file_names_a_place_on_a_disk():

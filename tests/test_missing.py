@@ -1,4 +1,5 @@
-"The script that puts the originals' colours into a colorizer's pictures: each mixture is what its name says, and the recorded table belongs to the packaged weights."
+"""The script that puts the originals' colours into a colorizer's pictures: each mixture is what its name says, and the
+recorded table belongs to the packaged weights."""
 import json
 
 import pytest, torch
@@ -24,15 +25,21 @@ def test_the_mixtures(missing):
     def detail(ab): return ab - missing.coarse(ab, 16)
     assert near(at("the originals, put"), real) < 1e-3 < 1 < near(ours, real)
     flat = at("each original's mean")
-    assert flat.std((2, 3)).mean() < real.std((2, 3)).mean()/2                        # one colour, but for rounding and where it does not fit the L
-    assert near(at("the originals' colours at 32"), real) < near(at("the originals' colours at 16"), real) < near(flat, real)
+    # one colour, but for rounding and where it does not fit the L
+    assert flat.std((2, 3)).mean() < real.std((2, 3)).mean()/2
+    assert near(at("the originals' colours at 32"), real) < near(at("the originals' colours at 16"), real) < near(flat,
+            real)
     def means(ab): return ab.mean((2, 3))
     assert near(means(at("the colorizer, with the originals' mean")), means(real)) < near(means(ours), means(real))/3
     assert near(means(at("the originals, with the colorizer's mean")), means(ours)) < near(means(ours), means(real))/3
-    for name, (low, other_low), (high, other_high) in (("the colorizer, with the originals' colours at 16", (real, ours), (ours, real)),
-                                                       ("the colorizer at 16×16, with the originals' detail", (ours, real), (real, ours))):
+    for name, (low, other_low), (high,
+                                 other_high) in (("the colorizer, with the originals' colours at 16", (real, ours),
+                                                  (ours, real)),
+                                                       ("the colorizer at 16×16, with the originals' detail",
+                                                        (ours, real), (real, ours))):
         mixed = at(name)
-        assert near(missing.coarse(mixed, 16), missing.coarse(low, 16)) < near(missing.coarse(mixed, 16), missing.coarse(other_low, 16))/3
+        assert near(missing.coarse(mixed, 16), missing.coarse(low, 16)) < near(missing.coarse(mixed, 16),
+                missing.coarse(other_low, 16))/3
         assert near(detail(mixed), detail(high)) < near(detail(mixed), detail(other_high))
     assert vivid["each original's mean colour"] < vivid["the originals, put together again"]
 

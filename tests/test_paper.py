@@ -1,4 +1,5 @@
-"The paper in one evening: the training loop that a reader types is the library's step, and the notebook leans on nothing else."
+"""The paper in one evening: the training loop that a reader types is the library's step, and the notebook leans on
+nothing else."""
 import ast, copy, json, time
 
 import pytest
@@ -12,7 +13,8 @@ from biggan_colorize.presets import get_preset
 from biggan_colorize.train import JointTrainer
 
 LOSS_TOLERANCE = 1e-5    # relative
-UPDATE_TOLERANCE = 1e-3  # mean, in learning rates: Adam's first step turns rounding of a gradient near 0 into a part of one
+# mean, in learning rates: Adam's first step turns rounding of a gradient near 0 into a part of one
+UPDATE_TOLERANCE = 1e-3
 
 def code_cells(root):
     "The sources of the notebook's code cells."
@@ -31,7 +33,8 @@ def trainer_of(adversarial):
     return JointTrainer(get_preset("nano", settings))
 
 def notebook_step(root, trainer, x, z, y):
-    "Runs the notebook's cells of eqs. 1 to 3, of the cut and of the loop on a trainer's networks → what they leave behind."
+    """Runs the notebook's cells of eqs. 1 to 3, of the cut and of the loop on a trainer's networks → what they leave
+    behind."""
     p = trainer.preset
     model, D = copy.deepcopy((trainer.model, trainer.D))
     for net in (model, D): forget(net)  # the loop leaves the spectral norms to each call
@@ -39,8 +42,10 @@ def notebook_step(root, trainer, x, z, y):
     names = dict(torch=torch, F=F, time=time, to_gray=to_gray, x_hat_to_rgb=x_hat_to_rgb, rgb_to_x_hat=rgb_to_x_hat,
                  perceptual=lambda a, b: a.new_zeros(len(a)))
     for text in ("def loss_E", "def G_from"): exec(cell_with(root, text), names)
-    names |= dict(lambda1=p.loss.mse, lambda2=p.loss.perceptual, lambda3=p.loss.adversarial, lambda4=p.loss.discriminator,
-                  E=lambda x_gray: model.E(x_gray, model.G.embed(y)), G=model.G, D=D, y=y, images=x, steps=1, batch=len(x),
+    names |= dict(lambda1=p.loss.mse, lambda2=p.loss.perceptual, lambda3=p.loss.adversarial,
+                  lambda4=p.loss.discriminator,
+                  E=lambda x_gray: model.E(x_gray, model.G.embed(y)), G=model.G, D=D, y=y, images=x, steps=1,
+                  batch=len(x),
                   dim_z=z.shape[1], start=model.start, opt_EG=adam(model, p.lr), opt_D=adam(D, p.lr_d))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "randint", lambda n, shape: torch.arange(n))
@@ -82,6 +87,7 @@ def test_another_weight_is_another_step(root):
 
 def test_the_method_is_written_in_the_notebook(root):
     "Training, encoder, losses and inversion are not imported."
-    imported = {node.module for c in code_cells(root) for node in ast.walk(ast.parse(c)) if isinstance(node, ast.ImportFrom)}
+    imported = {node.module for c in code_cells(root) for node in ast.walk(ast.parse(c))
+                if isinstance(node, ast.ImportFrom)}
     hidden = {f"biggan_colorize.{m}" for m in ("train", "encoder", "losses", "inversion", "presets")}
     assert imported and not imported & hidden

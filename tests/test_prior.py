@@ -1,4 +1,5 @@
-"The script that compares priors: each sample is of the class asked for, a judge counts and measures what it sees, and the recorded table belongs to the weights in the repository."
+"""The script that compares priors: each sample is of the class asked for, a judge counts and measures what it sees,
+and the recorded table belongs to the weights in the repository."""
 import json
 
 import pytest, torch
@@ -21,7 +22,8 @@ def test_judged(prior):
     g, classes = torch.Generator().manual_seed(0), list(imagenet_wnids())[:10]
     x = (torch.rand(40, 3, 1, 1, generator=g)*0.9).expand(-1, -1, 4, 4)
     y = (10*x.mean((2, 3))[:, 0]).round().long().clamp_max(9)
-    wrong = y.clone(); wrong[:10] = (y[:10] + 1) % 10
+    wrong = y.clone()
+    wrong[:10] = (y[:10] + 1) % 10
     reals, scores = prior.judged([Judge()], [(x[:20], y[:20]), (x[20:], y[20:])], classes)
     assert scores == {"judge": {"named": 1.}} and reals["judge"].n == 40
     _, scores = prior.judged([Judge()], [(x, wrong)], classes, reals)

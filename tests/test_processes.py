@@ -1,4 +1,5 @@
-"Training shared among processes: it is the run of one process; workers may die, two machines may share the work, and only one process writes."
+"""Training shared among processes: it is the run of one process; workers may die, two machines may share the work, and
+only one process writes."""
 import json, os, signal, socket, subprocess, sys
 
 import pytest
@@ -6,12 +7,16 @@ import torch
 
 from biggan_colorize.runs import checkpoints, read_log
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32", reason="torch.distributed with gloo is needed")
-ENV = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"} | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32",
+                                reason="torch.distributed with gloo is needed")
+ENV = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"} | {"OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": ""}
 TWO = ["--standalone", "--nproc-per-node", "2"]
 
-# Five steps with the learning rates of the paper. Adam divides a gradient by its size, so a gradient that is zero but for rounding makes a step of up to the
-# full learning rate, and rounding differs between one process and two. Such are the biases of convolutions that a batch norm follows, which takes them away
+# Five steps with the learning rates of the paper. Adam divides a gradient by its size, so a gradient that is zero but
+# for rounding makes a step of up to the
+# full learning rate, and rounding differs between one process and two. Such are the biases of convolutions that a batch
+# norm follows, which takes them away
 # again. With the preset's eps of 1e-6 they are left out of the comparison; with 1e-4, above the rounding, nothing is.
 STEPS = {"batch": 8, "epochs": 5/32, "lr": 3e-5, "lr_d": 1e-4, "model.dropout": 0., "augment": ""}
 CASES = {f"{preset} {eps} {'shared' if shared else 'own'}": (preset, STEPS | {"adam_eps": eps}, shared)
@@ -82,7 +87,8 @@ train.run("nano", out=out/"killed", settings={"epochs": 5/32}, options=options)
 
 def launch(options, *args):
     "Starts a program under torch's launcher → the launcher."
-    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *map(str, [*options, *args])], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *map(str, [*options, *args])], env=ENV,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 def end(*launchers):
     "Waits for launchers → what they showed."
@@ -112,28 +118,34 @@ def folder(tmp_path_factory):
 
 def differences(a, b):
     "{name: largest difference} of the parameters of E, G and D."
-    return {f"{part}.{k}": (v - b[part][k]).abs().max().item() for part in ("model", "D") for k, v in a[part].items() if "stored" not in k and not k.endswith("u0")}
+    return {f"{part}.{k}": (v - b[part][k]).abs().max().item() for part in ("model", "D") for k,
+            v in a[part].items() if "stored" not in k and not k.endswith("u0")}
 
 @pytest.mark.parametrize("preset", ["nano", "nano-prior"])
 def test_two_processes_are_one(folder, preset):
     "With shared statistics; with its own statistics in each, it is another run."
-    def pair(eps, how="shared"): return last(folder/f"{preset} {eps} shared one"), last(folder/f"{preset} {eps} {how} two")
+    def pair(eps, how="shared"):
+        return last(folder/f"{preset} {eps} shared one"), last(folder/f"{preset} {eps} {how} two")
     one, two = pair(1e-4)
     assert one["images"] == two["images"] == 40
     assert max(differences(one, two).values()) < 1e-5
     for k, v in one["model"].items():
         if "stored" in k: torch.testing.assert_close(v, two["model"][k], atol=1e-5, rtol=1e-5)
-    without_biases = {k: v for k, v in differences(*pair(1e-6)).items() if not (k.startswith("model") and "conv" in k and k.endswith("bias"))}
+    without_biases = {k: v for k,
+                      v in differences(*pair(1e-6)).items()
+                      if not (k.startswith("model") and "conv" in k and k.endswith("bias"))}
     assert max(without_biases.values()) < 1e-5 and len(without_biases) > 40
     own = torch.tensor(list(differences(*pair(1e-6, "own")).values()))
     assert own.max() > 1e-4 and own.median() > 1e-5
     logs = [read_log(folder/f"{preset} {1e-4} shared {name}"/"log.csv") for name in ("one", "two")]
-    for a, b in zip(*logs, strict=True): assert a["images"] == b["images"] and abs(a["D"] - b["D"]) < 1e-4 and abs(a["G"] - b["G"]) < 1e-4
+    for a, b in zip(*logs, strict=True):
+        assert a["images"] == b["images"] and abs(a["D"] - b["D"]) < 1e-4 and abs(a["G"] - b["G"]) < 1e-4
 
 def test_only_the_first_process_writes(folder):
     "Process 1 could not write a byte; nothing is missing, and nothing is there twice."
     out = folder/"calm"
-    assert [p.name for p in sorted(out.iterdir())] == ["checkpoint_0000000032.pt", "checkpoint_0000000040.pt", "log.csv", "model.json", "model.safetensors", "preset.json"]
+    assert [p.name for p in sorted(out.iterdir())] == ["checkpoint_0000000032.pt", "checkpoint_0000000040.pt",
+                                                       "log.csv", "model.json", "model.safetensors", "preset.json"]
     assert [r["images"] for r in read_log(out/"log.csv")] == [16, 32]
 
 def test_a_loss_that_is_not_a_number_in_one_process_stops_both(folder):
@@ -146,7 +158,8 @@ def test_the_group_ends_with_its_block(folder):
     assert json.loads((folder/"group ended.json").read_text())
 
 def test_workers_die(folder):
-    "Each of the two once; the launcher starts them again, from the last checkpoint, and the end is that of the undisturbed run."
+    """Each of the two once; the launcher starts them again, from the last checkpoint, and the end is that of the
+    undisturbed run."""
     (folder/"deadly.py").write_text(DEADLY)
     end(launch([*TWO, "--max-restarts", "2"], folder/"deadly.py", folder))
     assert (folder/"died 0").exists() and (folder/"died 1").exists(), "nobody was killed"
@@ -157,8 +170,10 @@ def test_two_machines_share_a_run(folder):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    agent = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "test", "--local-addr", "127.0.0.1"]
-    train = ["-m", "biggan_colorize", "train", "nano", "--out", folder/"machines", "--set", f"epochs={5/32}", "--save-every", 2, "--shared-statistics", "--device", "cpu"]
+    agent = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}",
+             "--rdzv-id", "test", "--local-addr", "127.0.0.1"]
+    train = ["-m", "biggan_colorize", "train", "nano", "--out", folder/"machines", "--set", f"epochs={5/32}",
+             "--save-every", 2, "--shared-statistics", "--device", "cpu"]
     shown = end(*[launch(agent, *train) for _ in range(2)])
     assert shown.count("Checkpoints, log and weights are in") == 1
     assert [p.name for p in checkpoints(folder/"machines")] == [p.name for p in checkpoints(folder/"calm")]
@@ -167,7 +182,8 @@ def test_two_machines_share_a_run(folder):
         for k, v in a[part].items(): assert torch.equal(v, b[part][k]), (part, k)
 
 def test_a_batch_that_cannot_be_shared(tmp_path):
-    process = launch(TWO, "-m", "biggan_colorize", "train", "nano", "--out", tmp_path/"out", "--set", "batch=7", "--device", "cpu")
+    process = launch(TWO, "-m", "biggan_colorize", "train", "nano", "--out", tmp_path/"out", "--set", "batch=7",
+                     "--device", "cpu")
     shown, _ = process.communicate(timeout=580)
     assert process.returncode != 0 and "Error: A batch of 7 images cannot be shared equally by 2 processes." in shown
 
@@ -200,4 +216,5 @@ def test_scoring_shared_by_two_processes_gives_the_numbers_of_one(tmp_path):
         for a, b in zip(shared, alone, strict=True):
             assert a["n"] == 50 and a["frechet"] > 0 and a["frechet_ci"] > 0 and a["kid"] > 0
             for k, v in b.items():
-                if k != "seconds": assert a[k] == (pytest.approx(v, rel=1e-6, abs=1e-9) if isinstance(v, float) else v), k
+                if k != "seconds":
+                    assert a[k] == (pytest.approx(v, rel=1e-6, abs=1e-9) if isinstance(v, float) else v), k

@@ -1,4 +1,5 @@
-"The gradient of frozen convolutions, a prior trained with projected discriminators, and the start from which z reaches the layout."
+"""The gradient of frozen convolutions, a prior trained with projected discriminators, and the start from which z
+reaches the layout."""
 import pytest
 import torch
 from torch.nn import functional as F
@@ -27,7 +28,8 @@ def test_gradient_of_a_frozen_convolution(side, stride, kernel, depthwise):
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     with torch.no_grad(): torch.testing.assert_close(conv(x), want, atol=1e-5, rtol=1e-5)
     d = torch.randn_like(want)
-    torch.testing.assert_close(torch.autograd.grad(got, x, d)[0], torch.autograd.grad(want, x, d)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(got, x, d)[0], torch.autograd.grad(want, x, d)[0], atol=1e-5,
+                               rtol=1e-5)
 
 def test_gradient_through_the_frozen_network():
     "In bfloat16 it points where it does in float32, which numeric differences confirm."
@@ -46,7 +48,8 @@ def test_gradient_through_the_frozen_network():
     assert F.cosine_similarity(exact.flatten(), rough.flatten(), 0) > 0.9
 
 def test_a_spread_start():
-    "BigGAN's start gives all samples one layout, the spread one a layout of their own, and a class as much weight as z."
+    """BigGAN's start gives all samples one layout, the spread one a layout of their own, and a class as much weight as
+    z."""
     torch.manual_seed(0)
     cfg = get_preset("mini-prior").model.biggan
     published, spread = Generator(cfg), spread_start(Generator(cfg))
@@ -63,7 +66,8 @@ def x(): return torch.stack([photo_patches(4, 32)[i][0] for i in range(4)])
 def y(): return torch.tensor([0, 1, 2, 0])
 
 def test_a_step_with_projected_discriminators(x, y, tmp_path):
-    "G and all discriminators move, the frozen network and the first bias do not; the prior's file has the discriminator of pixels alone."
+    """G and all discriminators move, the frozen network and the first bias do not; the prior's file has the
+    discriminator of pixels alone."""
     trainer = PriorTrainer(get_preset("nano-prior", SMALL), CLASSES)
     assert trainer.D(x, y).shape == (4, 8, 4) and trainer.D(x.clone().requires_grad_(), y).shape == (4, 9, 4)
     def numbers(net): return {k: v.clone() for k, v in net.named_parameters()}
@@ -74,7 +78,8 @@ def test_a_step_with_projected_discriminators(x, y, tmp_path):
     still = [k for k, v in trainer.model.named_parameters() if torch.equal(v, G[k])]
     assert still == ["linear.bias"]
     resting = [k for k, v in trainer.D.named_parameters() if torch.equal(v, D[k])]
-    assert all(k.endswith("score.bias") for k in resting)   # its gradients from real and generated images cancel while all scores lie between -1 and 1
+    # its gradients from real and generated images cancel while all scores lie between -1 and 1
+    assert all(k.endswith("score.bias") for k in resting)
     trainer.write_weights(tmp_path / "a-prior.safetensors", images_seen=12)
     _, pixels, about = load_prior(tmp_path / "a-prior.safetensors")
     assert about["classes"] == CLASSES and set(pixels.state_dict()) == set(trainer.D.pixels.state_dict())
@@ -88,20 +93,25 @@ def test_projected_training_goes_on_from_a_checkpoint(x, y, tmp_path):
     for _ in range(3): first.step(x, y)
     first.save(tmp_path)
     saved, = tmp_path.glob("checkpoint*")
-    assert saved.stat().st_size < sum(p.numel() for p in first.D.features.hidden[0].parameters()) * 4       # the frozen network is not in it
+    # the frozen network is not in it
+    assert saved.stat().st_size < sum(p.numel() for p in first.D.features.hidden[0].parameters()) * 4
     second.load(saved)
     for _ in range(2): second.step(x, y)
     for part in ("model", "D", "ema"):
-        for k, v in getattr(whole, part).state_dict().items(): assert torch.equal(v, getattr(second, part).state_dict()[k]), (part, k)
+        for k, v in getattr(whole, part).state_dict().items():
+            assert torch.equal(v, getattr(second, part).state_dict()[k]), (part, k)
 
-@pytest.mark.parametrize("settings, said", [({"start": "wide"}, "published"), ({"stage": "joint", "projected": 64}, "starts from it"), ({"stage": "joint", "start": "spread"}, "starts from it"),
+@pytest.mark.parametrize("settings, said",
+                         [({"start": "wide"}, "published"), ({"stage": "joint", "projected": 64}, "starts from it"),
+                          ({"stage": "joint", "start": "spread"}, "starts from it"),
                                             ({"guidance": 0.1}, "set projected")])
 def test_settings_that_do_not_fit(settings, said):
     with pytest.raises(ValueError, match=said): get_preset("nano-prior", settings)
 
 def test_guidance_raises_the_named_class(x, y):
     "G's gradient is that of the other rows plus guidance times that of log p(y), and D's step does not see it."
-    trainers = {w: PriorTrainer(get_preset("nano-prior", SMALL | {"guidance": w, "augment": ""}), CLASSES) for w in (0., 0.1)}
+    trainers = {w: PriorTrainer(get_preset("nano-prior", SMALL | {"guidance": w, "augment": ""}), CLASSES)
+                for w in (0., 0.1)}
     v = (x * 2 - 1).requires_grad_()
     rows = {w: t.D.eval()(v, y) for w, t in trainers.items()}
     torch.testing.assert_close(rows[0.], rows[0.1][:, :8])

@@ -1,5 +1,6 @@
-"""What users of software of this kind reported, tried on `evaluate`, eval and the figure notebooks: rows R1, R2, R5, R8, R11
-and R16, and where else their kinds occur."""
+"""What users of software of this kind reported, tried on `evaluate`, eval and the figure notebooks: rows R1, R2, R5,
+R8, R11 and R16, and where else their kinds occur."""
+from conftest import find_notebook
 import ast, json
 
 import numpy as np
@@ -13,17 +14,20 @@ from biggan_colorize.metrics import psnr
 from biggan_colorize.outputs import match_folder
 
 SIDE = 128  # of the packaged models' images
-WITH_PARAMETERS = ("eval", "fig1_inversion", "fig2_framework", "fig3_encoder", "fig4_comparison", "fig5_complex", "ledger",
+WITH_PARAMETERS = ("eval", "fig1_inversion", "fig2_framework", "fig3_encoder", "fig4_comparison", "fig5_complex",
+                   "ledger",
                    "resolution_study", "09m_mini_compare")
 
 def exif(orientation):
-    found = Image.Exif(); found[0x0112] = orientation
+    found = Image.Exif()
+    found[0x0112] = orientation
     return found
 
 def shots(n=4, size=(320, 240)):
     "Pieces of two photographs, wider than high."
     places = [(name, k) for k in range(n) for name in ("coffee", "chelsea")][:n]
-    return [photo(name).resize((640, 480)).crop((40*k, 30*k, 40*k + 480, 30*k + 360)).resize(size) for name, k in places]
+    return [photo(name).resize((640, 480)).crop((40*k, 30*k, 40*k + 480, 30*k + 360)).resize(size) for name,
+            k in places]
 
 def write(folder, images, suffix=".png", **how):
     "Images as FOLDER/0.png, 1.png, …"
@@ -40,7 +44,8 @@ def scored(outputs, folder, **how):
     return psnr(row.read(range(len(images))), torch.stack([x for x, _ in images])).min(), row.note
 
 def center(image):
-    side = min(image.size); left, top = (image.width - side)//2, (image.height - side)//2
+    side = min(image.size)
+    left, top = (image.width - side)//2, (image.height - side)//2
     return image.crop((left, top, left + side, top + side))
 
 def refused(f, *args, **how):
@@ -58,7 +63,7 @@ def papermill(user, root, tmp_path):
     def papermill(notebook, **parameters):
         parameters = parameters | {"out": str(tmp_path/"out")}
         given = [word for k, v in parameters.items() for word in ("-r" if isinstance(v, str) else "-p", k, v)]
-        return user("papermill", "--no-progress-bar", root/"nbs"/f"{notebook}.ipynb", tmp_path/"run.ipynb", *given)
+        return user("papermill", "--no-progress-bar", find_notebook(notebook), tmp_path/"run.ipynb", *given)
     return papermill
 
 # R1: numbers that depend on geometry
@@ -69,7 +74,8 @@ def test_squeezed_outputs_are_not_scored_as_they_lie(tmp_path):
         outputs = write(tmp_path/name, [im.resize(size) for im in shots()])
         said = refused(scored, outputs, originals, resize=True)
         assert "0.png" in said and "its original 320×240" in said
-        assert "-p folder_geometry=squash of biggan-colorize" in said and "-p folder_geometry squash of papermill" in said
+        assert ("-p folder_geometry=squash of biggan-colorize" in said
+                and "-p folder_geometry squash of papermill" in said)
         value, note = scored(outputs, originals, geometry="squash")
         assert value > 30 and "4 squeezed to other proportions, which is undone" in note
 
@@ -78,22 +84,26 @@ def test_my_outputs_are_centre_crops(tmp_path):
     originals, crops = write(tmp_path/"in", pictures), write(tmp_path/"crops", map(center, pictures))
     value, note = scored(crops, originals, geometry="crop")
     assert value > 40 and "4 centre squares" in note
-    assert scored(crops, originals, geometry="squash")[0] < value - 10                # the two cannot be told apart by size
+    # the two cannot be told apart by size
+    assert scored(crops, originals, geometry="squash")[0] < value - 10
 
 def test_outputs_of_the_originals_own_size_need_no_flag(tmp_path):
     originals = write(tmp_path/"in", shots())
     best = scored(originals, originals)[0]
-    assert scored(write(tmp_path/"mine", shots()), originals) == (best, "images read from a folder: 4 of the original's size")
+    assert scored(write(tmp_path/"mine", shots()), originals) == (best,
+                                                                  "images read from a folder: 4 of the original's size")
 
 def test_outputs_of_half_the_size_are_told_how_to_go_on(tmp_path):
     originals, half = write(tmp_path/"in", shots()), write(tmp_path/"half", [im.resize((160, 120)) for im in shots()])
-    assert "-p folder_resize=True of biggan-colorize evaluate, -p folder_resize True of papermill" in refused(scored, half, originals)
+    assert "-p folder_resize=True of biggan-colorize evaluate, -p folder_resize True of papermill" in refused(scored,
+            half, originals)
     value, note = scored(half, originals, resize=True)
     assert value > 25 and "4 scaled to another size" in note
 
 def test_my_phone_turns_photographs_by_exif(tmp_path):
     turned = [im.transpose(Image.Transpose.ROTATE_90) for im in shots()]              # stored on their side
-    originals = tmp_path/"in"; originals.mkdir()
+    originals = tmp_path/"in"
+    originals.mkdir()
     for k, im in enumerate(turned): im.save(originals/f"{k}.jpg", exif=exif(6), quality=98)
     own, value = scored(originals, originals)[0], {}
     for name, how in (("upright", {}), ("stored", {}), ("tagged", dict(exif=exif(6)))):
@@ -105,7 +115,8 @@ def test_my_phone_turns_photographs_by_exif(tmp_path):
 
 def test_a_turn_that_sizes_do_not_show_is_in_the_notes(tmp_path):
     square = [im.resize((180, 180)) for im in shots()]
-    originals = tmp_path/"in"; originals.mkdir()
+    originals = tmp_path/"in"
+    originals.mkdir()
     over = [im.transpose(Image.Transpose.ROTATE_180) for im in square]
     for k, im in enumerate(over): im.save(originals/f"{k}.jpg", exif=exif(3), quality=98)
     upright, stored = write(tmp_path/"upright", square), write(tmp_path/"stored", over)
@@ -139,9 +150,11 @@ def test_figures_compare_folders_in_the_same_geometry(tmp_path):
 def test_evaluate_refuses_squeezed_outputs_and_says_what_it_undid(user, tmp_path):
     originals = write(tmp_path/"in", shots())
     outputs, out = write(tmp_path/"squeezed", [im.resize((SIDE, SIDE)) for im in shots()]), tmp_path/"out"
-    args = ["biggan-colorize", "evaluate", "folder", "--data", originals, "--methods", f"folder:mine={outputs}", "-o", out]
+    args = ["biggan-colorize", "evaluate", "folder", "--data", originals, "--methods", f"folder:mine={outputs}", "-o",
+            out]
     done = user(*args)
-    assert done.returncode == 2 and "-p folder_geometry=squash" in done.stderr and "Traceback" not in done.stderr.rsplit("Error:")[-1]
+    assert (done.returncode == 2 and "-p folder_geometry=squash" in done.stderr
+            and "Traceback" not in done.stderr.rsplit("Error:")[-1])
     done = user(*args, "-p", "folder_geometry=squash")
     row = next(r for r in json.loads((out/"table1.json").read_text())["rows"] if r["method"] == "mine")
     assert done.returncode == 0 and row["psnr"] > 30 and row["ssim"] > 0.95
@@ -157,10 +170,11 @@ def test_only_a_row_of_other_weights(user, tmp_path):
 
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_no_assertion_runs_in_a_users_notebook(root, name):
-    cells = json.loads((root/"nbs"/f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((find_notebook(name)).read_text(encoding="utf-8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     guarded = lambda s: isinstance(s, ast.If) and "checking()" in ast.unparse(s.test)
-    bare = [s for text in code for top in ast.parse(text).body if not guarded(top) for s in ast.walk(top) if isinstance(s, ast.Assert)]
+    bare = [s for text in code for top in ast.parse(text).body if not guarded(top) for s in ast.walk(top)
+            if isinstance(s, ast.Assert)]
     assert not bare, ast.unparse(bare[0])
     assert any("check_parameters()" in text for text in code)
 
@@ -187,16 +201,20 @@ def test_one_photograph(papermill, tmp_path):
 def test_the_command_and_the_notebook_have_one_number_of_images(root):
     import inspect, papermill
     from biggan_colorize.cli import evaluate_command
-    assert inspect.signature(evaluate_command).parameters["n_images"].default is None           # left out: the notebook's
+    # left out: the notebook's
+    assert inspect.signature(evaluate_command).parameters["n_images"].default is None
     assert papermill.inspect_notebook(str(root/"nbs"/"eval.ipynb"))["n_images"]["default"] == "96"
 
-SMALL = {"fig1_inversion": dict(steps=2, restarts=1), "fig2_framework": {}, "fig4_comparison": dict(methods="gray,mini-32"),
-         "fig5_complex": dict(methods="gray,mini-32"), "ledger": dict(n_large=2), "resolution_study": dict(members="mini-8,mini-32", draws=2)}
+SMALL = {"fig1_inversion": dict(steps=2, restarts=1), "fig2_framework": {},
+         "fig4_comparison": dict(methods="gray,mini-32"),
+         "fig5_complex": dict(methods="gray,mini-32"), "ledger": dict(n_large=2),
+         "resolution_study": dict(members="mini-8,mini-32", draws=2)}
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_folder_of_dull_photographs(papermill, tmp_path, name):
     n = 1 if name == "fig2_framework" else 5 if name in ("resolution_study", "ledger", "fig5_complex") else 2
-    originals = write(tmp_path/"in", [Image.blend(im, im.convert("L").convert("RGB"), 0.9) for im in photo_patch_images(n)])
+    originals = write(tmp_path/"in",
+                      [Image.blend(im, im.convert("L").convert("RGB"), 0.9) for im in photo_patch_images(n)])
     done = papermill(name, dataset="folder", data=str(originals), **SMALL[name])
     assert done.returncode == 0 and any((tmp_path/"out").glob("*.png")), done.stderr[-2000:]
 
@@ -206,12 +224,14 @@ def test_what_colorize_wrote_is_a_folder_row_and_scores_what_was_measured(user, 
     from biggan_colorize.colorizer import Colorizer
     model = Colorizer.from_pretrained("mini")
     originals = write(tmp_path/"in", [*shots(2, (300, 200)), *photo_patch_images(2)])
-    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--model", "mini", "--label", "golf ball")
+    done = user("biggan-colorize", "colorize", originals, "-o", tmp_path/"ours", "--model", "mini", "--label",
+                "golf ball")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path/"ours").glob("*_golf-ball_seed0.png"))) == 4
     images = dataset(originals)
     row, k = match_folder(tmp_path/"ours", images), model.classes.index("n03445777")
-    direct = torch.stack([pil_to_tensor(resize_center_crop(model.colorize(images.image(i), k, 0), SIDE)) for i in range(4)])
+    direct = torch.stack([pil_to_tensor(resize_center_crop(model.colorize(images.image(i), k, 0), SIDE))
+                          for i in range(4)])
     assert torch.equal(row.read(range(4)), direct) and row.note == "images read from a folder: 4 of the original's size"
 
 def test_a_row_of_our_own_pictures_has_the_numbers_of_ours(user, tmp_path):
@@ -230,7 +250,8 @@ def test_a_row_of_our_own_pictures_has_the_numbers_of_ours(user, tmp_path):
 # R11: settings that are accepted and ignored
 
 def test_a_misspelt_parameter_of_evaluate(user, tmp_path):
-    done = user("biggan-colorize", "evaluate", "photos", "-n", "4", "--methods", "gray", "-p", "folder_rezise=True", "-o", tmp_path)
+    done = user("biggan-colorize", "evaluate", "photos", "-n", "4", "--methods", "gray", "-p", "folder_rezise=True",
+                "-o", tmp_path)
     said = done.stderr.splitlines()[-1]
     assert done.returncode == 2 and "There is no parameter 'folder_rezise', close to it folder_resize" in said
     assert not (tmp_path/"table1.md").exists()

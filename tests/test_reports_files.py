@@ -1,4 +1,5 @@
-"What users reported about files, names, messages and interruptions (each test is one of their sentences), and the same kind of thing in other places."
+"""What users reported about files, names, messages and interruptions (each test is one of their sentences), and the
+same kind of thing in other places."""
 import importlib.util, io, json, os, random, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -27,25 +28,32 @@ def fine(done, status=0):
 @pytest.fixture
 def colorize(quick, nano):
     "Runs `colorize`, by default with a label, so that no classifier is loaded."
-    return lambda *args, label="tabby": quick("biggan-colorize", "colorize", *args, "--model", nano, *(["--label", label] if label else []))
+    return lambda *args, label="tabby": quick("biggan-colorize", "colorize", *args, "--model", nano,
+                                              *(["--label", label] if label else []))
 
 def run_bytes(*args, shell=None, env=None, stdin=None):
     "Runs the command in a process of its own → (exit status, stdout, stderr) in bytes."
-    command = ["bash", "-c", f"set -o pipefail; {shell}", "bash", *map(os.fsencode, args)] if shell else [PROGRAM, *map(os.fsencode, args)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), input=stdin, capture_output=True, timeout=300)
+    command = ["bash", "-c", f"set -o pipefail; {shell}", "bash", *map(os.fsencode, args)] if shell else [PROGRAM,
+            *map(os.fsencode, args)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), input=stdin,
+                          capture_output=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
 
 # R3: files are ignored
 
-MODERN = {"a.avif": "avif", "b.jfif": "jpg", "c.jp2": "jpg_2000", "d.jpe": "jpg", "e.webp": "webp", "f.qoi": None, "g.TGA": None}
+MODERN = {"a.avif": "avif", "b.jfif": "jpg", "c.jp2": "jpg_2000", "d.jpe": "jpg", "e.webp": "webp", "f.qoi": None,
+          "g.TGA": None}
 
 @pytest.fixture
 def mixed(tmp_path):
     "A folder with pictures of less common suffixes, and other files."
-    folder = tmp_path/"mixed"; folder.mkdir()
+    folder = tmp_path/"mixed"
+    folder.mkdir()
     there = [name for name, needs in MODERN.items() if not needs or features.check(needs)]
     for name in there: SMALL.save(folder/name, Image.registered_extensions()[Path(name).suffix.lower()])
-    (folder/"photo.heic").write_bytes(HEIC); (folder/"notes.txt").write_text("x"); (folder/"film.mpg").write_bytes(b"x")
+    (folder/"photo.heic").write_bytes(HEIC)
+    (folder/"notes.txt").write_text("x")
+    (folder/"film.mpg").write_bytes(b"x")
     return folder, there
 
 def test_my_avif_and_jp2_files_were_ignored(colorize, mixed, tmp_path):
@@ -82,7 +90,9 @@ def test_every_suffix_that_pil_saves_and_reads_is_found(tmp_path):
     from biggan_colorize.data import find_images, load_image
     for suffix, kind in Image.registered_extensions().items():
         if kind not in Image.SAVE or kind not in Image.OPEN: continue
-        try: SMALL.convert("1" if kind in ("XBM", "MSP") else "RGB").save(tmp_path/f"x{suffix}", kind); load_image(tmp_path/f"x{suffix}")
+        try:
+            SMALL.convert("1" if kind in ("XBM", "MSP") else "RGB").save(tmp_path/f"x{suffix}", kind)
+            load_image(tmp_path/f"x{suffix}")
         except Exception: (tmp_path/f"x{suffix}").unlink(missing_ok=True)
     found, others = find_images(tmp_path)
     assert [p.name for p in found] == made(tmp_path) and not others and len(found) > 25
@@ -94,14 +104,17 @@ def test_a_folder_link_was_not_followed(colorize, tmp_path):
 
 # R4: names that a terminal cannot show, closed pipes
 
-NAMES = [b"caf\xe9.png", "写真.png".encode(), "🐈 cat.png".encode(), "naïve ’quote’.png".encode(), b"-dash.png", b"two\nlines.png"]
-ENCODINGS = {"utf-8": {"PYTHONIOENCODING": "utf-8:strict"}, "latin1": {"PYTHONIOENCODING": "latin1"}, "cp1252": {"PYTHONIOENCODING": "cp1252"},
+NAMES = [b"caf\xe9.png", "写真.png".encode(), "🐈 cat.png".encode(), "naïve ’quote’.png".encode(), b"-dash.png",
+         b"two\nlines.png"]
+ENCODINGS = {"utf-8": {"PYTHONIOENCODING": "utf-8:strict"}, "latin1": {"PYTHONIOENCODING": "latin1"},
+             "cp1252": {"PYTHONIOENCODING": "cp1252"},
              "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}}
 
 @pytest.fixture
 def odd(tmp_path):
     "A folder of pictures with odd names; skipped where the file system has no such names."
-    folder = tmp_path/"odd"; folder.mkdir()
+    folder = tmp_path/"odd"
+    folder.mkdir()
     try:
         for name in NAMES: SMALL.save(os.path.join(os.fsencode(folder), name), "PNG")
     except OSError: pytest.skip("the file system takes no such names")
@@ -112,29 +125,36 @@ def odd(tmp_path):
 def test_a_picture_was_written_but_reported_as_failed(nano, odd, tmp_path, encoding):
     for k, more in enumerate((["--sheet", tmp_path/"sheet.png"], ["--json"])):
         out = tmp_path/f"out{k}"
-        code, shown, err = run_bytes("colorize", odd, "-o", out, "--model", nano, "--label", "tabby", *more, env=ENCODINGS[encoding])
+        code, shown, err = run_bytes("colorize", odd, "-o", out, "--model", nano, "--label", "tabby", *more,
+                                     env=ENCODINGS[encoding])
         assert code == 0 and b"Traceback" not in shown + err and len(list(out.iterdir())) == len(NAMES), shown + err
         if not k: assert b"6 of 6 photographs colorized, 6 pictures" in shown and b"Contact sheet" in shown
         else:
             reports = [json.loads(line) for line in shown.splitlines()]
             assert len(reports) == len(NAMES) and not any(r["error"] for r in reports)
             assert {os.path.basename(r["photo"].encode("utf-8", "surrogateescape")) for r in reports} == set(NAMES)
-            assert all(os.path.isfile(p["path"].encode("utf-8", "surrogateescape")) for r in reports for p in r["pictures"])
+            assert all(os.path.isfile(p["path"].encode("utf-8", "surrogateescape")) for r in reports
+                       for p in r["pictures"])
 
-def test_help_fails_in_no_encoding(): assert all(run_bytes("colorize", "--help", env=e)[0] == 0 for e in ENCODINGS.values())
+def test_help_fails_in_no_encoding():
+    assert all(run_bytes("colorize", "--help", env=e)[0] == 0 for e in ENCODINGS.values())
 
 @pytest.fixture
 def album(tmp_path):
-    folder = tmp_path/"album"; folder.mkdir()
+    folder = tmp_path/"album"
+    folder.mkdir()
     for k in range(12): SMALL.rotate(k).save(folder/f"{k:02}.png")
     return folder
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
-@pytest.mark.parametrize("shell, status", [("'{}' \"$@\" | head -1", 0), ("'{}' \"$@\" 2>&1 | head -1", 0), ("'{}' \"$@\" --json | true", 0), ("'{}' \"$@\" >&-", 0), ("'{}' \"$@\" 2>&-", 0),
+@pytest.mark.parametrize("shell, status",
+                         [("'{}' \"$@\" | head -1", 0), ("'{}' \"$@\" 2>&1 | head -1", 0),
+                          ("'{}' \"$@\" --json | true", 0), ("'{}' \"$@\" >&-", 0), ("'{}' \"$@\" 2>&-", 0),
                                            ("'{}' \"$@\" >/dev/full", 1), ("'{}' \"$@\" --json >/dev/full", 1)])
 def test_head_made_every_photograph_a_broken_pipe(nano, album, tmp_path, shell, status):
     if "full" in shell and not Path("/dev/full").exists(): pytest.skip("there is no /dev/full")
-    code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby", shell=shell.format(PROGRAM))
+    code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby",
+                                 shell=shell.format(PROGRAM))
     assert code == status and b"Broken pipe" not in err and b"Traceback" not in err and b"Exception" not in err, err
     assert len(made(tmp_path/"out")) == 12 and (status == 0 or b"lost" in err)
 
@@ -152,9 +172,11 @@ def test_one_seed_fails_and_the_one_before_it_is_still_reported(colorize, monkey
 
 def test_the_explorer_saves_a_photograph_with_a_latin_1_name(tmp_path):
     from biggan_colorize.photographs import Settings, check_recipe, read_recipe, save_result
-    content = io.BytesIO(); SMALL.save(content, "PNG")
+    content = io.BytesIO()
+    SMALL.save(content, "PNG")
     paths = save_result(tmp_path, os.fsdecode(b"caf\xe9"), content.getvalue(), ".png", Settings("mini", "golf ball"))
-    recipe = read_recipe(paths[1]); check_recipe(recipe, paths[2].read_bytes())
+    recipe = read_recipe(paths[1])
+    check_recipe(recipe, paths[2].read_bytes())
     assert recipe.photo == paths[2].name and (tmp_path/recipe.photo).is_file()
 
 def test_a_paused_training_does_not_speak_of_weights(quick, tmp_path):
@@ -166,7 +188,9 @@ def test_a_paused_training_does_not_speak_of_weights(quick, tmp_path):
 @pytest.mark.skipif(os.name == "nt" or not Path("/dev/fd").exists(), reason="needs process substitution")
 def test_another_photograph_through_a_pipe_was_already_there(nano, tmp_path):
     SMALL.save(tmp_path/"a.png"); SMALL.rotate(90).save(tmp_path/"b.png")
-    def through(name): return run_bytes("colorize", "-o", tmp_path/"out", "--model", nano, "--label", "tabby", shell=f"'{PROGRAM}' \"$@\" <(cat '{tmp_path/name}')")
+    def through(name):
+        return run_bytes("colorize", "-o", tmp_path/"out", "--model", nano, "--label", "tabby",
+                         shell=f"'{PROGRAM}' \"$@\" <(cat '{tmp_path/name}')")
     assert b"1 pictures" in through("a.png")[1]
     code, out, err = through("b.png")
     assert code == 1 and b"is not this picture" in err
@@ -175,13 +199,16 @@ def test_another_photograph_through_a_pipe_was_already_there(nano, tmp_path):
 
 def test_p_jpg_was_never_colorized_and_p_webp_twice(colorize, tmp_path):
     album, out = tmp_path/"album", tmp_path/"out"; album.mkdir()
-    SMALL.save(album/"p.webp"); fine(colorize(album, "-o", out))
+    SMALL.save(album/"p.webp")
+    fine(colorize(album, "-o", out))
     first = made(out)
     SMALL.rotate(9).save(album/"p.jpg")
     assert "2 of 2 photographs colorized, 1 pictures" in fine(colorize(album, "-o", out))
     assert set(first) < set(made(out)) and len(made(out)) == 2
-    fine(colorize(album, "-o", tmp_path/"both")); assert made(tmp_path/"both") == made(out)
-    (album/"p.webp").unlink(); assert "0 pictures" in fine(colorize(album, "-o", out))
+    fine(colorize(album, "-o", tmp_path/"both"))
+    assert made(tmp_path/"both") == made(out)
+    (album/"p.webp").unlink()
+    assert "0 pictures" in fine(colorize(album, "-o", out))
 
 def test_two_folders_with_the_same_names(colorize, tmp_path):
     for k in (0, 1): (tmp_path/f"f{k}").mkdir(); SMALL.rotate(k).save(tmp_path/f"f{k}"/"a.png")
@@ -205,8 +232,10 @@ def test_camera_date_and_resolution_were_gone(colorize, tmp_path, suffix):
     with Image.open(tmp_path/"out"/f"a{suffix}_tabby_seed0.png") as img:
         exif = img.getexif()
         assert (exif[271], exif[306], exif[33432]) == ("Leica", "1931:05:01 12:00:00", "Ada") and img.size == (30, 45)
-        assert 0x0112 not in exif and exif.get_ifd(0x8769)[0x9003].startswith("1931") and 0xA002 not in exif.get_ifd(0x8769) and exif.get_ifd(0x8825)[1] == "N"
-        if suffix != ".webp": assert img.info["dpi"] == pytest.approx((300, 600), abs=0.1)  # turned with the picture; WebP holds none
+        assert (0x0112 not in exif and exif.get_ifd(0x8769)[0x9003].startswith("1931")
+                and 0xA002 not in exif.get_ifd(0x8769) and exif.get_ifd(0x8825)[1] == "N")
+        # turned with the picture; WebP holds none
+        if suffix != ".webp": assert img.info["dpi"] == pytest.approx((300, 600), abs=0.1)
 
 def test_damaged_exif_is_no_reason_to_refuse(colorize, tmp_path):
     SMALL.save(tmp_path/"a.jpg", exif=camera_exif())
@@ -216,7 +245,9 @@ def test_damaged_exif_is_no_reason_to_refuse(colorize, tmp_path):
     assert not report["error"] and "EXIF data cannot be read" in report["note"] and len(report["pictures"]) == 1
 
 def test_transparency_and_nan_were_not_noted(colorize, tmp_path):
-    clear = SMALL.convert("LA"); clear.putalpha(Image.linear_gradient("L").resize(SMALL.size)); clear.save(tmp_path/"clear.png")
+    clear = SMALL.convert("LA")
+    clear.putalpha(Image.linear_gradient("L").resize(SMALL.size))
+    clear.save(tmp_path/"clear.png")
     SMALL.convert("LA").save(tmp_path/"solid.png")
     values = np.asarray(SMALL.convert("L"), np.float32) / 255; values[0, 0] = np.nan
     Image.fromarray(values).save(tmp_path/"nan.tif")
@@ -226,7 +257,8 @@ def test_transparency_and_nan_were_not_noted(colorize, tmp_path):
 
 def test_the_result_of_the_explorer_keeps_them_too(tmp_path):
     from biggan_colorize.photographs import Settings, save_result
-    content = io.BytesIO(); SMALL.save(content, "JPEG", exif=camera_exif(), dpi=(600, 600))
+    content = io.BytesIO()
+    SMALL.save(content, "JPEG", exif=camera_exif(), dpi=(600, 600))
     with Image.open(save_result(tmp_path, "a", content.getvalue(), ".jpg", Settings("mini", "golf ball"))[0]) as img:
         assert img.getexif()[33432] == "Ada" and img.info["dpi"] == pytest.approx((600, 600), abs=0.1)
 
@@ -237,8 +269,10 @@ def test_an_address_is_refused_in_a_sentence(colorize, tmp_path):
     assert "https://example.org/cat.jpg is an address" in shown and "download it" in shown
 
 def test_a_dash_is_the_standard_input(nano, tmp_path):
-    buffer = io.BytesIO(); SMALL.save(buffer, "JPEG")
-    code, out, err = run_bytes("colorize", "-", "-o", tmp_path/"out", "--model", nano, "--label", "tabby", stdin=buffer.getvalue())
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "JPEG")
+    code, out, err = run_bytes("colorize", "-", "-o", tmp_path/"out", "--model", nano, "--label", "tabby",
+                               stdin=buffer.getvalue())
     assert code == 0 and made(tmp_path/"out") == ["stdin_tabby_seed0.png"], err
     code, out, err = run_bytes("colorize", "-", "-o", tmp_path/"out", "--model", nano, "--label", "tabby", stdin=b"")
     assert code == 1 and b"The standard input is empty (0 bytes)." in err
@@ -254,10 +288,15 @@ def test_names_of_240_bytes(colorize, tmp_path):
 
 def test_the_explorer_takes_long_names(tmp_path):
     from biggan_colorize.photographs import Settings, save_result
-    content = io.BytesIO(); SMALL.save(content, "PNG")
-    for _ in range(2): assert all(p.is_file() for p in save_result(tmp_path, "b" * 250, content.getvalue(), ".png", Settings("mini", "golf ball")))
+    content = io.BytesIO()
+    SMALL.save(content, "PNG")
+    for _ in range(2):
+        assert all(p.is_file()
+                   for p in save_result(tmp_path, "b" * 250, content.getvalue(), ".png", Settings("mini", "golf ball")))
 
-@pytest.mark.parametrize("command", [["colorize", "a.png"], ["train", "nano"], ["evaluate"], ["filter", "photos"], ["convert", "a.png"]])
+@pytest.mark.parametrize("command",
+                         [["colorize", "a.png"], ["train", "nano"], ["evaluate"], ["filter", "photos"],
+                          ["convert", "a.png"]])
 def test_the_output_is_a_file_or_lies_below_one(quick, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path); SMALL.save("a.png"); Path("file").write_text("mine")
     end = {"filter": "/list.csv", "convert": "/w.safetensors"}.get(command[0], "")
@@ -266,7 +305,8 @@ def test_the_output_is_a_file_or_lies_below_one(quick, tmp_path, monkeypatch, co
         assert shown.startswith("Error: The folder") and "file is a file" in shown and shown.count("\n") == 1, shown
     assert Path("file").read_text() == "mine"
 
-def test_a_list_that_is_a_folder(quick, tmp_path): assert "is a folder" in fine(quick("biggan-colorize", "filter", "photos", "-o", tmp_path), 2)
+def test_a_list_that_is_a_folder(quick, tmp_path):
+    assert "is a folder" in fine(quick("biggan-colorize", "filter", "photos", "-o", tmp_path), 2)
 
 def test_train_without_data_suggests_what_the_command_line_can_do(quick, tmp_path):
     shown = fine(quick("biggan-colorize", "train", "mini", "--data", tmp_path, "-o", tmp_path/"run"), 2)
@@ -290,7 +330,8 @@ def test_choices_are_listed_in_help(quick):
     from biggan_colorize.presets import PRESETS
     from biggan_colorize.upsample import UPSAMPLINGS
     colorize = help_of(quick, "colorize")
-    for choices in (LIGHTNESSES, [g for g in GAMUTS if g != "none"], UPSAMPLINGS): assert "|".join(choices) in colorize, choices
+    for choices in (LIGHTNESSES, [g for g in GAMUTS if g != "none"], UPSAMPLINGS):
+        assert "|".join(choices) in colorize, choices
     for command, known in (("filter", DATASETS), ("evaluate", DATASETS), ("train", PRESETS)):
         words = re.split(r"[^\w-]+", help_of(quick, command).replace("- ", "-").replace("-\n", "-"))
         assert set(known) <= set(words), (command, set(known) - set(words))
@@ -308,7 +349,9 @@ def test_rows_and_parameters_of_evaluate_are_listed(quick, root):
 # R18: nothing to colour
 
 def test_a_single_gray_pixel_became_blue(colorize, tmp_path):
-    for name, img in {"pixel": Image.new("L", (1, 1), 128), "wall": Image.new("RGB", (40, 30), (90, 90, 90)), "cat": SMALL}.items(): img.save(tmp_path/f"{name}.png")
+    for name, img in {"pixel": Image.new("L", (1, 1), 128), "wall": Image.new("RGB", (40, 30), (90, 90, 90)),
+                      "cat": SMALL}.items():
+        img.save(tmp_path/f"{name}.png")
     done = colorize(*(tmp_path/f"{n}.png" for n in ("pixel", "wall", "cat")), "-o", tmp_path/"out", "--json")
     for report, flat in zip(map(json.loads, done.stdout.splitlines()), (True, True, False)):
         assert (np.ptp(np.asarray(Image.open(report["pictures"][0]["path"])).astype(int), axis=2).max() == 0) == flat
@@ -320,7 +363,8 @@ def test_300_files_with_an_interruption_and_a_second_run(colorize, monkeypatch, 
     from biggan_colorize import photographs
     album, out, real, calls = tmp_path/"album", tmp_path/"out", photographs.colorize_as, []
     album.mkdir()
-    for k in range(300): Image.fromarray(np.random.RandomState(k).randint(0, 256, (6, 8), np.uint8)).save(album/f"{k:03}.png")
+    for k in range(300):
+        Image.fromarray(np.random.RandomState(k).randint(0, 256, (6, 8), np.uint8)).save(album/f"{k:03}.png")
     def interrupted(*args):
         calls.append(0)
         if len(calls) == 123: raise KeyboardInterrupt
@@ -330,25 +374,32 @@ def test_300_files_with_an_interruption_and_a_second_run(colorize, monkeypatch, 
     assert "122 of 300 photographs are done" in fine(done, 130) and "run the same again" in said(done)
     assert len(made(out)) == 122 == len([json.loads(line) for line in done.stdout.splitlines()])
     before = {name: (out/name).read_bytes() for name in made(out)}
-    assert "300 of 300 photographs colorized, 178 pictures" in fine(colorize(album, "-o", out)) and len(calls) == 123 + 178
+    assert "300 of 300 photographs colorized, 178 pictures" in fine(colorize(album, "-o",
+            out)) and len(calls) == 123 + 178
     assert all((out/name).read_bytes() == data for name, data in before.items()) and len(made(out)) == 300
     for name in made(out): Image.open(out/name).load()
 
 def test_ctrl_c_is_one_sentence(nano, tmp_path):
     album, out = tmp_path/"album", tmp_path/"out"; album.mkdir()
     for k in range(300): SMALL.rotate(k).resize((450, 300)).save(album/f"{k:03}.png")
-    process = subprocess.Popen([PROGRAM, "colorize", album, "-o", out, "--model", nano, "--label", "tabby"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's background job ignores it, and its children, too
+    process = subprocess.Popen([PROGRAM, "colorize", album, "-o", out, "--model", nano, "--label", "tabby"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                               # a shell's background job ignores it, and its children, too
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while process.poll() is None and len(list(out.glob("[0-9]*.png"))) < 3: time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     shown, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "Traceback" not in err and re.search(r"Interrupted\. \d+ of 300 photographs are done", err), err
+    assert process.returncode == 130 and "Traceback" not in err and re.search(r"Interrupted\. \d+ of 300 photographs "
+                                                                              r"are done", err), err
     assert all(not name.startswith(".") for name in made(out))
     for name in made(out): Image.open(out/name).load()
 
-INTERRUPT = {"filter": ("biggan_colorize.data._score", ["filter", "photos", "-o", "list.csv"], "Nothing was scored|list.csv.partial holds"),
-             "convert": ("biggan_colorize.colorizer.Colorizer.from_official", ["convert", "a.ckpt", "-o", "w.safetensors"], "Nothing was converted"),
-             "train": ("biggan_colorize.train.Trainer.step", ["train", "nano", "-o", "run"], "There is no checkpoint in run yet"),
+INTERRUPT = {"filter": ("biggan_colorize.data._score", ["filter", "photos", "-o", "list.csv"],
+                        "Nothing was scored|list.csv.partial holds"),
+             "convert": ("biggan_colorize.colorizer.Colorizer.from_official",
+                         ["convert", "a.ckpt", "-o", "w.safetensors"], "Nothing was converted"),
+             "train": ("biggan_colorize.train.Trainer.step", ["train", "nano", "-o", "run"],
+                       "There is no checkpoint in run yet"),
              "evaluate": ("papermill.execute_notebook", ["evaluate", "-o", "table"], "No table was written to table")}
 
 @pytest.mark.parametrize("command", INTERRUPT)
@@ -364,25 +415,33 @@ def test_ctrl_c_in_every_command(quick, monkeypatch, tmp_path, command):
 def test_weights_and_their_json_appear_together(monkeypatch, nano, tmp_path):
     from biggan_colorize.colorizer import Colorizer
     model, before = Colorizer.from_pretrained(str(nano)), None
-    model.save(tmp_path/"w.safetensors"); before = {name: (tmp_path/name).read_bytes() for name in made(tmp_path)}
+    model.save(tmp_path/"w.safetensors")
+    before = {name: (tmp_path/name).read_bytes() for name in made(tmp_path)}
     for p in model.parameters(): p.data += 1
     def interrupted(*args, **kwargs): raise KeyboardInterrupt
     monkeypatch.setattr(Path, "write_text", interrupted)
     with pytest.raises(KeyboardInterrupt): model.save(tmp_path/"w.safetensors", note="new")
-    assert {name: (tmp_path/name).read_bytes() for name in made(tmp_path)} == before and load_file(tmp_path/"w.safetensors")
+    assert {name: (tmp_path/name).read_bytes()
+            for name in made(tmp_path)} == before and load_file(tmp_path/"w.safetensors")
 
 # A thousand damaged files, with all of the above
 
 def test_a_thousand_damaged_files_with_exif_and_odd_names(nano, tmp_path):
     rng, whole, album = random.Random(1), list(formats().items()), tmp_path/"album"
-    buffer = io.BytesIO(); SMALL.save(buffer, "JPEG", exif=camera_exif(), dpi=(600, 600)); whole += [((".jpg", "EXIF"), buffer.getvalue())] * 5
+    buffer = io.BytesIO()
+    SMALL.save(buffer, "JPEG", exif=camera_exif(), dpi=(600, 600))
+    whole += [((".jpg", "EXIF"), buffer.getvalue())] * 5
     album.mkdir()
     for k in range(1000):
         (suffix, _), data = rng.choice(whole)
-        with open(os.path.join(os.fsencode(album), b"%04d" % k + rng.choice([b"", b"\xe9", "写".encode()]) + suffix.encode()), "wb") as f: f.write(damage(data, rng))
-    code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby", "--json", env=ENCODINGS["latin1"])
+        with open(os.path.join(os.fsencode(album),
+                               b"%04d" % k + rng.choice([b"", b"\xe9", "写".encode()]) + suffix.encode()), "wb") as f:
+            f.write(damage(data, rng))
+    code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby", "--json",
+                                 env=ENCODINGS["latin1"])
     assert code == 1 and b"Traceback" not in shown + err, err[-2000:]
     reports = [json.loads(line) for line in shown.splitlines()]
     failed, pictures = [r for r in reports if r["error"]], [p for r in reports for p in r["pictures"]]
-    assert len(reports) == 1000 == len(failed) + len(pictures) == len(failed) + len(made(tmp_path/"out")) and 100 < len(failed) < 900
+    assert len(reports) == 1000 == len(failed) + len(pictures) == len(failed) + len(made(tmp_path/
+            "out")) and 100 < len(failed) < 900
     for p in pictures: Image.open(p["path"].encode("utf-8", "surrogateescape")).load()

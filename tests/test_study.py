@@ -1,4 +1,5 @@
-"The feature-resolution study where a notebook cannot follow: run twice through papermill, bad parameters, and whether the recorded study belongs to the packaged weights."
+"""The feature-resolution study where a notebook cannot follow: run twice through papermill, bad parameters, and
+whether the recorded study belongs to the packaged weights."""
 import json
 
 import pytest
@@ -14,14 +15,16 @@ RECORDED = ("figures/study_resolution.csv", "figures/study_resolution.json")
 def papermill(run, tmp_path, name, **parameters):
     out = tmp_path/name
     given = [word for k, v in (SMALL | parameters).items() for word in ("-p", k, v)]
-    return out, run("papermill", "--no-progress-bar", "nbs/resolution_study.ipynb", tmp_path/f"{name}.ipynb", "-r", "out", out, *given)
+    return out, run("papermill", "--no-progress-bar", "nbs/experiments/resolution_study.ipynb",
+                    tmp_path/f"{name}.ipynb", "-r", "out", out, *given)
 
 def test_twice_the_same_numbers_and_pixels(run, tmp_path):
     (a, first), (b, second) = (papermill(run, tmp_path, name) for name in ("a", "b"))
     assert first.returncode == 0, first.stderr[-2000:]
     assert second.returncode == 0, second.stderr[-2000:]
     names = sorted(p.name for p in a.iterdir())
-    assert names == ["study_resolution.csv", "study_resolution.json", "study_resolution.pdf", "study_resolution.png", "study_z_class.pdf", "study_z_class.png"]
+    assert names == ["study_resolution.csv", "study_resolution.json", "study_resolution.pdf", "study_resolution.png",
+                     "study_z_class.pdf", "study_z_class.png"]
     for name in names:
         if not name.endswith(".json"): assert (a/name).read_bytes() == (b/name).read_bytes(), name
     one, two = (json.loads((d/"study_resolution.json").read_text()) for d in (a, b))
@@ -42,12 +45,15 @@ def recorded(root):
 
 def test_recorded_study_belongs_to_the_packaged_weights(root, recorded):
     study = load_table(root/RECORDED[1])
-    assert study["provenance"]["weights"] == {name: sha256(WEIGHTS/f"{name}.safetensors") for name in parse_members()}, \
-        "the packaged family has changed: run nbs/resolution_study.ipynb in full, as its first cell says"
+    assert study["provenance"]["weights"] == {name: sha256(WEIGHTS/f"{name}.safetensors")
+                                              for name in parse_members()}, \
+        "the packaged family has changed: run nbs/experiments/resolution_study.ipynb in full, as its first cell says"
     assert study["provenance"]["images"] >= 1000 and study["provenance"]["labels"] == "true"
     assert load_study(root/RECORDED[0]) == study["rows"] and verdict(study)
 
 def test_recorded_study_is_found_from_anywhere(run, root, tmp_path, recorded):
-    result = run("python", "-c", "from biggan_colorize.study import load_study; print(*[r['member'] for r in load_study()])", cwd=tmp_path)
+    result = run("python", "-c",
+                 "from biggan_colorize.study import load_study; print(*[r['member'] for r in load_study()])",
+                 cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == parse_members()

@@ -1,4 +1,5 @@
-"Training in processes of their own: killed at any moment, on a full disk, with wrong input; it goes on as if nothing had happened, or says why not in one sentence."
+"""Training in processes of their own: killed at any moment, on a full disk, with wrong input; it goes on as if nothing
+had happened, or says why not in one sentence."""
 import multiprocessing, os, random, re, shutil, signal, sys, time
 from multiprocessing.forkserver import _forkserver
 from dataclasses import replace
@@ -13,13 +14,16 @@ from biggan_colorize.family import Plan, Run, train_family
 from biggan_colorize.runs import RunOptions, checkpoints
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork do not exist on Windows")
-FORKS = multiprocessing.get_context("forkserver")  # its children have imported all there is, so that each starts in no time
+# its children have imported all there is, so that each starts in no time
+FORKS = multiprocessing.get_context("forkserver")
 
 @pytest.fixture(scope="module", autouse=True)
 def fresh_forkserver(tmp_path_factory):
     "Children that use one thread and no GPU, and see none of the caller's datasets."
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache"))).items(): patch.setenv(name, value)
+        for name, value in dict(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="",
+                                XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache"))).items():
+            patch.setenv(name, value)
         patch.delenv("BIGGAN_COLORIZE_DATA", raising=False)
         _forkserver._stop()  # of an earlier test file
         FORKS.set_forkserver_preload(["biggan_colorize.train", "biggan_colorize.cli", "skimage.data", "pytest"])
@@ -56,18 +60,22 @@ def told(args, pipe):
     run(**args)
 
 def small_disk(at, room, deadly, args, shown):
-    """The command, when no file can grow beyond `room` bytes from step number `at` on, or from the beginning. What is written further fails, or, if `deadly`,
-    the kernel ends the process in the middle of the file, as SIGKILL would: by a signal that Python ignores and that has its default action here."""
+    """The command, when no file can grow beyond `room` bytes from step number `at` on, or from the beginning. What is
+    written further fails, or, if `deadly`, the kernel ends the process in the middle of the file, as SIGKILL would:
+    by a signal that Python ignores and that has its default action here."""
     import resource
     def limit():
-        if deadly: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        if deadly:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     if at: before_step(lambda trainer: trainer.steps == at and limit())
     else: limit()
     command(args, shown)
 
 def killed_in_replace(name, nth, args, shown):
-    "`train.run` that is killed when a file of this name has been written for the nth time and is about to get its name."
+    """`train.run` that is killed when a file of this name has been written for the nth time and is about to get its
+    name."""
     show_in(shown)
     from biggan_colorize import train
     replace, count = os.replace, [0]
@@ -122,7 +130,8 @@ def same(a, b):
     return a == b
 
 def load(path): return torch.load(path, weights_only=True)
-def log_without_seconds(out): return [row.split(",")[:2] + row.split(",")[3:] for row in (out/"log.csv").read_text().splitlines()]
+def log_without_seconds(out):
+    return [row.split(",")[:2] + row.split(",")[3:] for row in (out/"log.csv").read_text().splitlines()]
 def half_written(out): return [p for p in Path(out).rglob(".*")]
 
 def assert_same_run(a, b):
@@ -136,7 +145,8 @@ def assert_same_run(a, b):
     assert not half_written(a) and not half_written(b)
 
 SHORT = ["nano", "--set", "epochs=0.25", "--save-every", 2]                                        # 8 steps
-short = dict(preset="nano", settings={"epochs": 0.25}, options=RunOptions(device="cpu", every=2, save_every=2))  # the same for `run`
+# the same for `run`
+short = dict(preset="nano", settings={"epochs": 0.25}, options=RunOptions(device="cpu", every=2, save_every=2))
 
 @pytest.fixture(scope="module")
 def whole(fresh_forkserver, tmp_path_factory):
@@ -149,17 +159,22 @@ def whole(fresh_forkserver, tmp_path_factory):
 # ---- killed
 
 def test_killed_at_twenty_random_moments(tmp_path):
-    args = dict(preset="nano", settings={"batch": 4, "epochs": 2}, options=RunOptions(device="cpu", every=3, save_every=2))  # 128 steps
+    # 128 steps
+    args = dict(preset="nano", settings={"batch": 4, "epochs": 2},
+                options=RunOptions(device="cpu", every=3, save_every=2))
     began = time.time()
     moments = steps_of(args | {"out": tmp_path/"whole"})
     setup, pace = moments[0] - began, (moments[127] - moments[0]) / 127
     rnd, firsts = random.Random(0), []
-    for _ in range(20):  # somewhere in a step or before the first; never later than the next begins, so that no machine is done before the last kill
+    # somewhere in a step or before the first; never later than the next begins, so that no machine is done before the
+    # last kill
+    for _ in range(20):
         process, pipe = start(told, args | {"out": tmp_path/"killed"})
         k, part = rnd.randrange(5), rnd.random()
         firsts += [pipe.recv() for _ in range(k)][:1]
         pipe.poll(part * (pace if k else setup))
-        process.kill(); process.join()
+        process.kill()
+        process.join()
         assert process.exitcode == -signal.SIGKILL, "the run was over before it could be killed"
     last = steps_of(args | {"out": tmp_path/"killed"})
     firsts.append(min(last))
@@ -168,12 +183,15 @@ def test_killed_at_twenty_random_moments(tmp_path):
 
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path):
     assert finish(small_disk, 5, 100_000, True, [*SHORT, "-o", tmp_path])[0] == -signal.SIGXFSZ
-    assert [p.stat().st_size for p in half_written(tmp_path)] == [100_000], "it was to be killed in the middle of the file"
+    assert [p.stat().st_size
+            for p in half_written(tmp_path)] == [100_000], "it was to be killed in the middle of the file"
     assert [load(p)["images"] for p in checkpoints(tmp_path)] == [16, 32]
     assert min(steps_of(short | {"out": tmp_path})) == 4, "more than the steps since the last checkpoint were lost"
     assert_same_run(whole, tmp_path)
 
-@pytest.mark.parametrize("name, nth", [("preset.json", 1), ("log.csv", 2), ("0000000016.png", 1), ("0000000032.safetensors", 1), ("model.safetensors", 1)])
+@pytest.mark.parametrize("name, nth",
+                         [("preset.json", 1), ("log.csv", 2), ("0000000016.png", 1), ("0000000032.safetensors", 1),
+                          ("model.safetensors", 1)])
 def test_killed_while_another_file_is_written(whole, tmp_path, name, nth):
     args = short | dict(options=replace(short["options"], sample_every=2, snapshot_every=4), out=tmp_path)
     assert finish(killed_in_replace, name, nth, args)[0] == -signal.SIGKILL
@@ -186,7 +204,8 @@ def test_killed_while_another_file_is_written(whole, tmp_path, name, nth):
 def one_sentence(code, shown, said):
     "Whether the command ended with one sentence, in front of which there may be a progress bar."
     *before, last = shown.splitlines()
-    return code == 2 and last.startswith("Error: ") and said in last and not re.search("Error|Traceback|Warning", "".join(before))
+    return code == 2 and last.startswith("Error: ") and said in last and not re.search("Error|Traceback|Warning",
+            "".join(before))
 
 def test_disk_full_at_a_checkpoint(whole, tmp_path):
     code, shown = finish(small_disk, 5, 100_000, False, [*SHORT, "-o", tmp_path])
@@ -195,11 +214,13 @@ def test_disk_full_at_a_checkpoint(whole, tmp_path):
     assert finish(command, [*SHORT, "-o", tmp_path])[0] == 0
     assert_same_run(whole, tmp_path)
 
-@pytest.mark.parametrize("at, room, name", [(0, 0, "preset.json"), (5, 20, "log.csv"), (0, 10_000, "model.safetensors")])
+@pytest.mark.parametrize("at, room, name",
+                         [(0, 0, "preset.json"), (5, 20, "log.csv"), (0, 10_000, "model.safetensors")])
 def test_disk_full_at_another_file(whole, tmp_path, at, room, name):
     out = tmp_path/"out"
     if name == "model.safetensors":  # the run is over but for the weights
-        shutil.copytree(whole, out); (out/name).unlink()
+        shutil.copytree(whole, out)
+        (out/name).unlink()
     code, shown = finish(small_disk, at, room, False, [*SHORT, "-o", out])
     assert one_sentence(code, shown, f"{out/name}"), shown
     assert not half_written(out)
@@ -234,7 +255,8 @@ def test_bad_input_is_one_sentence(tmp_path, args, said):
 
 def test_the_installed_command_says_it_too(run, tmp_path):
     done = run("biggan-colorize", "train", "tiny", "-o", tmp_path/"out", cwd=tmp_path)
-    assert done.returncode == 2 and done.stderr.startswith("Error: There is no preset 'tiny'") and done.stderr.count("\n") == 1
+    assert (done.returncode == 2 and done.stderr.startswith("Error: There is no preset 'tiny'")
+            and done.stderr.count("\n") == 1)
     assert not (tmp_path/"out").exists()
 
 def test_output_that_is_a_file(tmp_path):
@@ -271,19 +293,25 @@ def test_loss_that_is_not_a_number(whole, tmp_path):
     assert_same_run(whole, tmp_path)
 
 def test_images_that_cannot_be_decoded(tmp_path):
-    photos = tmp_path/"photos"; photos.mkdir()
+    photos = tmp_path/"photos"
+    photos.mkdir()
     for k in range(8): Image.new("RGB", (40, 40), (30 * k, 90, 200)).save(photos/f"{k}.png")
     (photos/"5x.jpg").write_bytes(b"not a photograph")
-    code, shown = finish(command, ["nano", "--set", "dataset=folder", "--data", photos, "--set", "batch=4", "-o", tmp_path/"out"])
+    code, shown = finish(command,
+                         ["nano", "--set", "dataset=folder", "--data", photos, "--set", "batch=4", "-o",
+                          tmp_path/"out"])
     assert code == 0 and "1 of the images could not be decoded" in shown, shown
     assert (tmp_path/"out/skipped.txt").read_text() == "5x.jpg\n"
 
 
 def test_runs_of_the_family_side_by_side(tmp_path):
-    "Runs in processes of their own end with the weights of runs one after another; a pause and a missing prior are what they are alone."
-    runs = {"mini-prior": Run("nano-prior", {}, "prior"), "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
+    """Runs in processes of their own end with the weights of runs one after another; a pause and a missing prior are
+    what they are alone."""
+    runs = {"mini-prior": Run("nano-prior", {}, "prior"),
+            "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
     how = dict(plan=Plan(images=256, settings={"batch": 64}, runs=runs), options=RunOptions(device="cpu"))
-    with pytest.raises(FileNotFoundError, match="train mini-prior first"): train_family(None, tmp_path / "none", ["mini-16"], n_parallel=2, **how)
+    with pytest.raises(FileNotFoundError, match="train mini-prior first"):
+        train_family(None, tmp_path / "none", ["mini-16"], n_parallel=2, **how)
     paused = how | {"options": RunOptions(device="cpu", minutes=1e-9)}
     assert not train_family(None, tmp_path / "two", runs, n_parallel=2, **paused)
     assert train_family(None, tmp_path / "two", runs, n_parallel=2, **how)
@@ -294,10 +322,13 @@ def test_runs_of_the_family_side_by_side(tmp_path):
 
 
 def test_a_family_goes_on_in_another_folder_and_becomes_longer(tmp_path):
-    "A folder carried to another machine: its checkpoints name the prior where it lay before. The longer run is the one that was never interrupted."
-    runs = {"mini-prior": Run("nano-prior", {}, "prior"), "scratch": Run("nano", {"prior": "of the family"}, "a member")}
+    """A folder carried to another machine: its checkpoints name the prior where it lay before. The longer run is the
+    one that was never interrupted."""
+    runs = {"mini-prior": Run("nano-prior", {}, "prior"),
+            "scratch": Run("nano", {"prior": "of the family"}, "a member")}
     def train(folder, names, images):
-        return train_family(None, tmp_path / folder, names, Plan(images=images, settings={"batch": 64}, runs=runs), RunOptions(device="cpu"))
+        return train_family(None, tmp_path / folder, names, Plan(images=images, settings={"batch": 64}, runs=runs),
+                            RunOptions(device="cpu"))
     assert train("here", runs, 128) and train("whole", ["mini-prior"], 128) and train("whole", ["scratch"], 256)
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert train("there", ["scratch"], 256)
