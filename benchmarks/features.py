@@ -42,10 +42,10 @@ def gradient_rows(x, repetitions, precision):
     net, rows = EfficientNetLite0(), []
     for form, convolve in (("by torch", by_torch), ("by convolutions", by_hand)):
         with patch("biggan_colorize.features.frozen_convolve", convolve):
-            rate, got = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions), gradient(x, net,
-                    precision)
-        rows.append({"form": f"gradient at {x.shape[-1]}×{x.shape[-1]}, {form}, {precision}", "images_per_second": rate,
-                     "gradient": got})
+            rate = len(x)/median_seconds(lambda: gradient(x, net, precision), repetitions)
+            got = gradient(x, net, precision)
+        title = f"gradient at {x.shape[-1]}×{x.shape[-1]}, {form}, {precision}"
+        rows.append({"form": title, "images_per_second": rate, "gradient": got})
     first = rows[0]
     return [{"form": r["form"], "images_per_second": r["images_per_second"],
              "ratio": r["images_per_second"]/first["images_per_second"],

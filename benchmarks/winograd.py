@@ -38,9 +38,9 @@ def main(repetitions=15):
     cells = [["convolution", "channels", "pixels",
               *(f"{dtype}: {what}" for dtype in ("float32", "bfloat16")
                 for what in ("direct (ms)", "Winograd (ms)", "times as fast"))]]
-    cells += [["behind nearest upsampling" if r["doubled"] else "plain", str(r["channels"]), f"{r['size']}×{r['size']}",
-               *(t for dtype in ("float32", "bfloat16") for a,
-                 b in [r[dtype]] for t in (f"{1e3*a:.1f}", f"{1e3*b:.1f}", f"{a/b:.2f}"))] for r in rows]
+    def times(direct, winograd): return [f"{1e3*direct:.1f}", f"{1e3*winograd:.1f}", f"{direct/winograd:.2f}"]
+    cells += [["behind nearest upsampling" if r["doubled"] else "plain", str(r["channels"]),
+               f"{r['size']}×{r['size']}", *times(*r["float32"]), *times(*r["bfloat16"])] for r in rows]
     write_table("winograd", cells,
                 f"One image; as many channels out as in; direct: torch's convolution, behind upsampling the 4×4 "
                 f"transposed one of stride 2. Medians of {repetitions} repetitions "

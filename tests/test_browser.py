@@ -108,8 +108,8 @@ def wait_for_status(page, text):
 def seen(page, name):
     "A picture of the page as an array, decoded."
     import base64, io
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture(page,
-                                                                     name).split(",")[1]))).convert("RGB")).astype(int)
+    data = base64.b64decode(picture(page, name).split(",")[1])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 def test_a_person_turns_every_knob(page, lab, tmp_path):
     work, _ = lab
@@ -150,8 +150,8 @@ def test_a_person_turns_every_knob(page, lab, tmp_path):
     page.get_by_role("button", name="Save", exact=True).last.click()
     wait_for_status(page, "Saved explored/my coffee.png")
     recipe = json.loads((work/"explored"/"my coffee.json").read_text())
-    assert (recipe["model"], recipe["seed"]) == ("mini-32",
-                                                 5) and Image.open(work/"explored"/"my coffee.png").size == (600, 400)
+    assert (recipe["model"], recipe["seed"]) == ("mini-32", 5)
+    assert Image.open(work/"explored"/"my coffee.png").size == (600, 400)
     assert not page.errors, page.errors
 
 def test_bad_and_large_uploads_are_answered_in_words(page, tmp_path):

@@ -145,13 +145,15 @@ def test_odd_files_are_handled_or_refused_in_one_sentence(run, nano, tmp_path):
     reports = {Path(r["photo"]).name: r for r in map(json.loads, done.stdout.splitlines())}
     for name, says in {"letter.jpg": "not an image", "nothing.jpg": "empty (0 bytes)",
                        "bomb.png": "too many pixels"}.items():
-        assert says in reports[name]["error"] and reports[name]["error"].count(".") <= 2 and not reports[name]["pictures"], reports[name]
+        report = reports[name]
+        assert says in report["error"] and report["error"].count(".") <= 2 and not report["pictures"], report
     for name, size in {"pixel.png": (1, 1), "strip.png": (1, 4000), "deep.tif": (451, 300),
                        "moving.gif": (90, 60)}.items():
-        assert not reports[name]["error"] and Image.open(reports[name]["pictures"][0]["path"]).size == size, reports[name]
+        report = reports[name]
+        assert not report["error"] and Image.open(report["pictures"][0]["path"]).size == size, report
     assert reports["moving.gif"]["note"] == "of its 2 pictures the first is used"
-    assert len(outputs(tmp_path/"out")) == 4 and len([line for line in done.stderr.splitlines() if "photo/s" not in line
-                                                      and line.strip()]) == 3
+    assert len(outputs(tmp_path/"out")) == 4
+    assert len([line for line in done.stderr.splitlines() if "photo/s" not in line and line.strip()]) == 3
     from skimage.color import rgb2lab
     L = rgb2lab(np.array(Image.open(tmp_path/"out"/"deep.tif_tabby_seed0.png")))[..., 0]
     # 16 bits are not clipped
@@ -169,7 +171,8 @@ MEMORY = """
 import resource, sys
 from biggan_colorize.cli import app
 def peak(photo):
-    assert app(["colorize", photo, "-o", sys.argv[1], "--model", sys.argv[2], "--label", "tabby"], standalone_mode=False) in (0, None)
+    command = ["colorize", photo, "-o", sys.argv[1], "--model", sys.argv[2], "--label", "tabby"]
+    assert app(command, standalone_mode=False) in (0, None)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak(sys.argv[3])
 print("extra MiB:", (peak(sys.argv[4]) - before) // 1024)

@@ -69,8 +69,8 @@ def test_a_captured_step_is_the_eager_step(preset):
     for k in kept[0]: torch.testing.assert_close(kept[0][k], kept[1][k], atol=1e-3, rtol=1e-3, msg=k)
 
 def test_packaged_model():
-    model, x_gray = Colorizer.from_pretrained("mini"), torch.rand(2, 1, 128, 128,
-                                                                  generator=torch.Generator().manual_seed(0))
+    model = Colorizer.from_pretrained("mini")
+    x_gray = torch.rand(2, 1, 128, 128, generator=torch.Generator().manual_seed(0))
     want = model.colorize_batch(x_gray, torch.tensor([3, 7]), 0)
     got = model.to("cuda").colorize_batch(x_gray.cuda(), torch.tensor([3, 7], device="cuda"), 0).cpu()
     torch.testing.assert_close(got, want, atol=1e-2, rtol=0)

@@ -6,7 +6,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from biggan_colorize.baselines.mini import load_mini, mini_weights
+from biggan_colorize.baselines.mini import load_mini
 from biggan_colorize.colorizer import Colorizer
 
 CAT = skimage.data.chelsea()[:60, :90]
@@ -79,19 +79,17 @@ def test_a_label_is_an_index_a_name_an_id_weights_or_none(mini):
     assert not same(mini.colorize(CAT, None), expected)
 
 def test_baselines_take_names_too():
-    if not mini_weights("tovivid").exists():
-        pytest.skip("the only baseline that takes a class has no weights in the package yet")
     model = load_mini("tovivid")
     k = model.classes.index("n03445777")
-    assert same(model.colorize(CAT, "golf ball"), model.colorize(CAT, k)) and not same(model.colorize(CAT, "golf ball"),
-            model.colorize(CAT, "church"))
+    golf = model.colorize(CAT, "golf ball")
+    assert same(golf, model.colorize(CAT, k)) and not same(golf, model.colorize(CAT, "church"))
 
 @pytest.mark.parametrize("label, says",
                          [("golf bal", "golf ball"), (20, "0 to 19"), (-1, "0 to 19"), (1.5, "not 1.5"),
                           (True, "not True"), ({"golf bal": 1}, "golf ball"), ({"golf ball": -1}, "from 0"),
-                          ({}, "not all of them 0"),
-                                         ({"golf ball": float("nan")}, "numbers from 0"), ([.5, .5], "20 numbers"),
-                                         ([float("nan")] * 20, "NaN"), ([1, 2], "(2,)"), (object, "0 to 19")])
+                          ({}, "not all of them 0"), ({"golf ball": float("nan")}, "numbers from 0"),
+                          ([.5, .5], "20 numbers"), ([float("nan")] * 20, "NaN"), ([1, 2], "(2,)"),
+                          (object, "0 to 19")])
 def test_what_is_no_label_is_refused_in_a_sentence(mini, label, says):
     with pytest.raises(ValueError) as e: mini.colorize(CAT, label)
     assert says in str(e.value) and "\n" not in str(e.value)

@@ -8,8 +8,7 @@ import torch
 
 from biggan_colorize.baselines import mini_instcolor
 from biggan_colorize.baselines.mini import (MINI_METHODS, Regression, load_mini, mini_cost, mini_method, mini_preset,
-                                            mini_weights,
-                                            train_mini)
+                                            mini_weights, train_mini)
 from biggan_colorize.baselines.mini_instcolor import activation_boxes
 from biggan_colorize.biggan import Discriminator, Generator
 from biggan_colorize.color import colorfulness, gray_lightness, rgb_to_lab, to_gray

@@ -27,19 +27,16 @@ def test_the_mixtures(missing):
     flat = at("each original's mean")
     # one colour, but for rounding and where it does not fit the L
     assert flat.std((2, 3)).mean() < real.std((2, 3)).mean()/2
-    assert near(at("the originals' colours at 32"), real) < near(at("the originals' colours at 16"), real) < near(flat,
-            real)
+    at32, at16 = (near(at(f"the originals' colours at {size}"), real) for size in (32, 16))
+    assert at32 < at16 < near(flat, real)
     def means(ab): return ab.mean((2, 3))
     assert near(means(at("the colorizer, with the originals' mean")), means(real)) < near(means(ours), means(real))/3
     assert near(means(at("the originals, with the colorizer's mean")), means(ours)) < near(means(ours), means(real))/3
-    for name, (low, other_low), (high,
-                                 other_high) in (("the colorizer, with the originals' colours at 16", (real, ours),
-                                                  (ours, real)),
-                                                       ("the colorizer at 16×16, with the originals' detail",
-                                                        (ours, real), (real, ours))):
-        mixed = at(name)
-        assert near(missing.coarse(mixed, 16), missing.coarse(low, 16)) < near(missing.coarse(mixed, 16),
-                missing.coarse(other_low, 16))/3
+    for name, low, high in (("the colorizer, with the originals' colours at 16", real, ours),
+                            ("the colorizer at 16×16, with the originals' detail", ours, real)):
+        mixed, other_low, other_high = at(name), high, low
+        coarse = [missing.coarse(ab, 16) for ab in (mixed, low, other_low)]
+        assert near(*coarse[:2]) < near(coarse[0], coarse[2])/3
         assert near(detail(mixed), detail(high)) < near(detail(mixed), detail(other_high))
     assert vivid["each original's mean colour"] < vivid["the originals, put together again"]
 

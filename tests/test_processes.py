@@ -53,8 +53,9 @@ with distributed("cpu") as process:
     train.encoder_loss = loss
     if process.main: json.dump(said, open(f"{out}/said.json", "w"))
 
-    # PyTorch's own batch norm, which one process uses, adds the values of a channel up one by one in float32 when they are channels-last on a CPU;
-    # shared statistics do not. Its rounding errors are some hundred times as large then, and turn ReLUs on and off.
+    # PyTorch's own batch norm, which one process uses, adds the values of a channel up one by one in float32 when
+    # they are channels-last on a CPU; shared statistics do not. Its rounding errors are then some hundred times as
+    # large, and turn ReLUs on and off.
     torch.channels_last = torch.contiguous_format
     for name, case in cases.items(): run(process, f"{name} two", *case)
 if process.main:
@@ -64,7 +65,7 @@ if process.main:
 """
 
 DEADLY = """
-"A run in which process 1 kills itself in front of step 3, and process 0 after step 3, in front of its checkpoint; each once."
+"Process 1 kills itself before step 3, and process 0 after step 3, before its checkpoint; each once."
 import os, signal, sys
 from pathlib import Path
 from biggan_colorize import train
@@ -198,10 +199,12 @@ class Thumbnail:
     name, dim, precision = "thumbnail", 12, "float32"
     def frechet_features(self, x): return F.adaptive_avg_pool2d(x, 2).flatten(1)
 def scores(process):
-    gray = Scorer(Thumbnail(), None, keep=30, subsets=5); half = Scorer(Thumbnail(), None, real=gray.real, keep=30, subsets=5)
+    gray = Scorer(Thumbnail(), None, keep=30, subsets=5)
+    half = Scorer(Thumbnail(), None, real=gray.real, keep=30, subsets=5)
     for k, (x, _) in enumerate(loader(photo_patches(50), 8)):
         if k % process.world_size != process.rank: continue
-        for s, part in ((gray, 0), (half, .5)): s.update(x*part + x.mean(1, keepdim=True)*(1 - part), x, range(8*k, 8*k + len(x)))
+        for s, part in ((gray, 0), (half, .5)):
+            s.update(x*part + x.mean(1, keepdim=True)*(1 - part), x, range(8*k, 8*k + len(x)))
     return [dataclasses.asdict(s.gather(process).result()) for s in (gray, half)]
 with distributed("cpu") as process:
     both = process.gather(scores(process))

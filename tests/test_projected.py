@@ -104,7 +104,7 @@ def test_projected_training_goes_on_from_a_checkpoint(x, y, tmp_path):
 @pytest.mark.parametrize("settings, said",
                          [({"start": "wide"}, "published"), ({"stage": "joint", "projected": 64}, "starts from it"),
                           ({"stage": "joint", "start": "spread"}, "starts from it"),
-                                            ({"guidance": 0.1}, "set projected")])
+                          ({"guidance": 0.1}, "set projected")])
 def test_settings_that_do_not_fit(settings, said):
     with pytest.raises(ValueError, match=said): get_preset("nano-prior", settings)
 

@@ -90,8 +90,8 @@ def test_my_outputs_are_centre_crops(tmp_path):
 def test_outputs_of_the_originals_own_size_need_no_flag(tmp_path):
     originals = write(tmp_path/"in", shots())
     best = scored(originals, originals)[0]
-    assert scored(write(tmp_path/"mine", shots()), originals) == (best,
-                                                                  "images read from a folder: 4 of the original's size")
+    note = "images read from a folder: 4 of the original's size"
+    assert scored(write(tmp_path/"mine", shots()), originals) == (best, note)
 
 def test_outputs_of_half_the_size_are_told_how_to_go_on(tmp_path):
     originals, half = write(tmp_path/"in", shots()), write(tmp_path/"half", [im.resize((160, 120)) for im in shots()])

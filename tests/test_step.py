@@ -132,11 +132,9 @@ def test_every_baseline_can_be_recorded(name):
 @pytest.mark.parametrize("preset, settings",
                          [("nano", {"loss.perceptual": 0.2, "perceptual": "efficientnet-lite0", "luma_in_loss": True,
                                     "saturate_real": 1.2}),
-                                              ("nano-prior", {"projected": 64, "start": "spread", "guidance": 0.1,
-                                                              "model.n_classes": 3}),
-                                              ("public-code", {"prior": "", "batch": 2, "loss.perceptual": 0.,
-                                                               "model.ch": 8, "model.encoder_ch": 8,
-                                                               "discriminator_ch": 8})])
+                          ("nano-prior", {"projected": 64, "start": "spread", "guidance": 0.1, "model.n_classes": 3}),
+                          ("public-code", {"prior": "", "batch": 2, "loss.perceptual": 0., "model.ch": 8,
+                                           "model.encoder_ch": 8, "discriminator_ch": 8})])
 def test_all_of_a_step_lies_on_the_device(preset, settings, monkeypatch):
     "On torch's meta device, which like a GPU refuses tensors from elsewhere, and has no autocast."
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())
