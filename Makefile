@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 README_DIR ?= .
 .DEFAULT_GOAL := help
-.PHONY: help install table1 figures benchmarks test readme notebooks clean
+.PHONY: help install table1 figures benchmarks test lint docs readme notebooks clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z0-9]*\):.*## /make \1	/p' Makefile | expand -t 18
@@ -17,22 +17,8 @@ table1: .venv/installed  ## set up once, then measure Table 1 on photographs and
 	@$(RUN) papermill nbs/eval.ipynb runs/table1/eval.ipynb -r out "$(CURDIR)/runs/table1"
 	@cat runs/table1/table1.md
 
-# What a full run takes besides the data; small runs take the notebooks' own parameters.
-FIGURES := fig1_inversion fig2_framework fig3_encoder fig4_comparison fig5_complex resolution_study ledger
-VAL := -p dataset imagenet-20
-COMPLEX := $(VAL) -p n_images 5000 -p n_perceptual 600 -p precision auto -p batch 100
-FULL_fig1_inversion := -p full True
-FULL_fig2_framework := $(VAL) -p image 4
-FULL_fig4_comparison := $(VAL) -p n_images 5
-FULL_fig5_complex := $(COMPLEX) -p methods gray,mini-z,mini-4,mini-8,mini-16,mini-32,mini-64,ours
-FULL_fig5_methods := $(COMPLEX) -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
-FULL_resolution_study := $(VAL) -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
-FULL_ledger := $(VAL) -p n_images 2000 -p large imagenet -p n_large 0 $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT))
 figures: .venv/installed  ## draw every figure, small, into runs/figures; DATA=DATASETS: as recorded, into figures/ (CHECKPOINT=FILE: of mini, for one row of the ledger)
-	@mkdir -p runs/figures
-	@$(foreach n,$(FIGURES) $(if $(DATA),fig5_methods),echo "== $(n)" && $(RUN) $(if $(DATA),BIGGAN_COLORIZE_DATA="$(DATA)") papermill --no-progress-bar \
-		nbs/experiments/$(subst fig5_methods,fig5_complex,$(n)).ipynb runs/figures/$(n).ipynb -r out "$(CURDIR)/$(if $(DATA),figures,runs/figures)" \
-		$(if $(DATA),$(FULL_$(n))) &&) ls $(if $(DATA),figures,runs/figures)
+	@$(RUN) .ci/figures.sh "$(DATA)" "$(CHECKPOINT)"
 
 benchmarks: .venv/installed  ## measure speeds against the published form in one run, on an idle machine, into figures/; DATA=DATASETS: filter, upsampling, what mini misses and the priors, too
 	@$(foreach n,fuse winograd features step memory photograph,$(BIN)/python benchmarks/$(n).py &&) true
@@ -42,6 +28,17 @@ benchmarks: .venv/installed  ## measure speeds against the published form in one
 test: .venv/installed-dev  ## set up once, then run every notebook and the tests of tests/
 	@$(RUN) OMP_NUM_THREADS=1 nbdev_test --n_workers 2 --do_print
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -rs -n 2 --dist loadfile tests
+
+lint: .venv/installed-dev  ## check the lines of notebooks and Python files: ruff, and no semicolons
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python .ci/semicolons.py nbs tests benchmarks docs .ci setup.py
+
+docs: .venv/installed-docs  ## build the site (runs/site/html) from the notebooks' stored outputs, and check its links
+	@rm -rf runs/site
+	@$(BIN)/python docs/prepare.py runs/site/source
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d runs/site/doctrees -b html runs/site/source runs/site/html
+	@$(BIN)/python docs/check.py runs/site/html
+	@echo "The site is in runs/site/html: open index.html"
 
 readme: .venv/installed-dev  ## make README.md from nbs/index.ipynb
 	@$(RUN) jupyter nbconvert --log-level WARN --to markdown nbs/index.ipynb --output-dir "$(README_DIR)" --output README \
@@ -67,6 +64,12 @@ clean:  ## remove the virtual environment and everything that was measured into 
 	@echo "Installing into .venv, with the tools for tests (the first time this downloads about 3 GB and takes minutes)"
 	@$(BIN)/python -m pip install --quiet -e '.[dev]'
 	@touch .venv/installed $@
+
+# The site needs neither torch nor the package, only what the extra `docs` names.
+.venv/installed-docs: settings.ini setup.py | $(BIN)/pip
+	@echo "Installing Sphinx into .venv"
+	@$(BIN)/python -m pip install --quiet $$(sed -n 's/^docs_requirements = //p' settings.ini)
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || \

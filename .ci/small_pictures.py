@@ -1,4 +1,5 @@
-"""Keeps the pictures among the notebooks' stored outputs small: one format a picture, photographs as JPEG, PNG without an empty alpha channel.
+"""Keeps the pictures among the notebooks' stored outputs small: one format a picture, photographs as JPEG, PNG without
+an empty alpha channel.
 
     python .ci/small_pictures.py nbs/*.ipynb      # `make notebooks` cleans the notebooks and calls it
 """
@@ -16,20 +17,22 @@ def encoded(img, kind, **how):
     return out.getvalue()
 
 def smaller(data: dict, jpeg=True):
-    "The one picture of an output as {format: bytes}, in the format that suits it; from its PNG, which is exact, where there is one."
+    "The one picture of an output as {format: bytes}, in the format that suits it; made from its PNG, which is exact."
     found = base64.b64decode("".join(data[PNG] if PNG in data else data[JPEG]))
     if PNG not in data: return {JPEG: found}
     img = Image.open(io.BytesIO(found))
     if img.mode == "RGBA" and img.getextrema()[3] == (255, 255): img = img.convert("RGB")
     png = min(found, encoded(img, "PNG", optimize=True), key=len)
-    photograph = encoded(img, "JPEG", quality=92, subsampling=0) if jpeg and img.mode == "RGB" and len(png) > LARGE else None
-    return {JPEG: photograph} if photograph and 2 * len(photograph) < len(png) else {PNG: png}
+    if not jpeg or img.mode != "RGB" or len(png) <= LARGE: return {PNG: png}
+    photograph = encoded(img, "JPEG", quality=92, subsampling=0)
+    return {JPEG: photograph} if 2 * len(photograph) < len(png) else {PNG: png}
 
 def shrink(path: Path):
     "Rewrites the outputs of a notebook → bytes saved; the README's pictures, which come from index.ipynb, stay PNG."
     text = path.read_text(encoding="utf-8")
     nb = json.loads(text)
-    for data in (o["data"] for c in nb["cells"] for o in c.get("outputs", []) if PNG in o.get("data", {}) or JPEG in o.get("data", {})):
+    outputs = [o["data"] for c in nb["cells"] for o in c.get("outputs", []) if "data" in o]
+    for data in (d for d in outputs if PNG in d or JPEG in d):
         pictures = smaller(data, jpeg=path.name != "index.ipynb")
         for kind in (PNG, JPEG): data.pop(kind, None)
         data |= {kind: base64.b64encode(v).decode() for kind, v in pictures.items()}

@@ -12,6 +12,7 @@ __all__ = ['G_CHANNELS', 'D_CHANNELS', 'UNUSED', 'ATTENTION', 'MISREAD', 'BigGAN
 
 # %% ../nbs/core/biggan.ipynb #78182a3e
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,8 @@ D_CHANNELS = {  # input resolution: width multipliers after each block, and whic
 
 @dataclass(frozen=True)
 class BigGANConfig:
-    """What fixes the shapes of a BigGAN; the defaults are the public BigGAN-256. ValueError for a resolution or dim_z
-    that there is not."""
+    """The shapes of a BigGAN; the defaults are the public BigGAN-256. ValueError for an unknown resolution, and for a
+    dim_z that cannot be split into equal chunks."""
     resolution: int = 256  # of the image, in pixels: 32, 64, 128 or 256
     ch: int = 96           # width multiplier
     dim_z: int = 119       # length of z: the number of up-blocks + 1, times the length of a chunk
@@ -54,20 +55,20 @@ class BigGANConfig:
                              f"{self.dim_z} cannot be.")
 
     @property
-    def n_blocks(self): return len(G_CHANNELS[self.resolution]) - 1
+    def n_blocks(self) -> int: return len(G_CHANNELS[self.resolution]) - 1
     @property
-    def n_chunks(self): return self.n_blocks + 1
+    def n_chunks(self) -> int: return self.n_blocks + 1
     @property
-    def chunk(self): return self.dim_z // self.n_chunks
+    def chunk(self) -> int: return self.dim_z // self.n_chunks
     @property
-    def channels(self): return [m * self.ch for m in G_CHANNELS[self.resolution]]
+    def channels(self) -> list[int]: return [m * self.ch for m in G_CHANNELS[self.resolution]]
 
 # %% ../nbs/core/biggan.ipynb #1e08546c
 def power_iteration(
     W: Tensor,  # (rows, columns)
     u: Tensor,  # (1, rows), the running estimate of the first left singular vector
     eps: float = 1e-6
-):
+) -> tuple[Tensor, Tensor, Tensor]:  # σ (), u (1, rows), v (1, columns)
     """One step of the power method: the largest singular value of `W`, differentiable in `W`, and the improved `u` (1,
     rows) and `v` (1, columns)."""
     with torch.autocast(W.device.type, enabled=False):  # σ in full precision, whatever the layer computes in
@@ -77,28 +78,28 @@ def power_iteration(
         return (v @ W.T @ u.T).squeeze(), u, v
 
 # %% ../nbs/core/biggan.ipynb #f86f8e10
-def as_matrix(w: Tensor):
+def as_matrix(w: Tensor) -> Tensor:  # (rows, columns)
     "A weight as a matrix, one row an output channel; a view, whether it is stored channels last or first."
     return (w.permute(0, 2, 3, 1) if w.ndim == 4 and w.is_contiguous(memory_format=torch.channels_last)
             else w).flatten(1)
 
 
-def as_kernel(row: Tensor, w: Tensor):
+def as_kernel(row: Tensor, w: Tensor) -> Tensor:
     "A row of `as_matrix(w)`, (1, columns), in the shape of w's kernels, (1, *w.shape[1:])."
     if w.ndim < 4 or not w.is_contiguous(memory_format=torch.channels_last): return row.view(1, *w.shape[1:])
     return row.view(1, *w.shape[2:], w.shape[1]).permute(0, 3, 1, 2)
 
 
 class SpectralNorm:
-    """Mixed into a layer with a `weight`: divides it by its largest singular value, one power iteration a call, or one
-    an update, see `prepare`."""
+    """A mixin that divides a layer's `weight` by its largest singular value: one power iteration a call, or one an
+    update, see `prepare`."""
     ready = None  # the weight over σ, until the weight changes
 
-    def init_sn(self, eps):
+    def init_sn(self, eps) -> None:
         self.sn_eps = eps
         self.register_buffer("u0", torch.randn(1, self.weight.shape[0]))
 
-    def normalized_weight(self):
+    def normalized_weight(self) -> Tensor:  # of the weight's shape
         "The weight over σ; `u0` moves in training mode only."
         if self.ready is not None and self.training: return PreparedWeight.apply(self.weight, self)
         sigma, u, _ = power_iteration(as_matrix(self.weight), self.u0, self.sn_eps)
@@ -106,12 +107,12 @@ class SpectralNorm:
         return self.weight / sigma
 
     @torch.no_grad()
-    def prepare(self, dtype=torch.float32):
+    def prepare(self, dtype=torch.float32) -> None:
         """Computes the weight over σ, in `dtype`, for all forward passes in training mode until the next call; `u0`
-        moves when the next one begins."""
+        moves when that call begins."""
         if self.ready is not None: self.u0.copy_(self.u)
         found = power_iteration(as_matrix(self.weight), self.u0, self.sn_eps)
-        if self.ready is None:  # from now on the same places, which a recorded step reads
+        if self.ready is None:  # allocated once, because a recorded step reads these tensors
             self.ready = torch.empty_like(self.weight, dtype=dtype)
             self.sigma, self.u, self.v = map(torch.empty_like, found)
         for place, value in zip((self.sigma, self.u, self.v), found): place.copy_(value)
@@ -121,33 +122,33 @@ class SpectralNorm:
 class PreparedWeight(torch.autograd.Function):
     "W/σ as `prepare` left it; its gradient by W is that of W/σ with u and v held fixed."
     @staticmethod
-    def forward(ctx, W, layer):
+    def forward(ctx, W, layer) -> Tensor:
         ctx.save_for_backward(W, layer.u, layer.v, layer.sigma)
         return layer.ready.detach()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d):
+    def backward(ctx, d) -> tuple[Tensor, None]:
         W, u, v, sigma = ctx.saved_tensors
         d = d.to(W.dtype)
         along = (d * W).sum() / sigma
         return torch.addcmul(d, (u * -along).view(-1, *[1] * (W.ndim - 1)), as_kernel(v, W)).div_(sigma), None
 
 
-def prepare(model: nn.Module, dtype=torch.float32):
-    """Has every layer under spectral norm that is in training mode prepare its weight: after each change of the
-    weights, instead of at each call."""
+def prepare(model: nn.Module, dtype=torch.float32) -> None:
+    """Computes W/σ of every layer under spectral norm that is in training mode: once after each change of the weights,
+    instead of at each call."""
     for m in model.modules():
         if isinstance(m, SpectralNorm) and m.training: m.prepare(dtype)
 
 
-def forget(model: nn.Module):
+def forget(model: nn.Module) -> None:
     "Undoes `prepare`: when other weights have been loaded."
     for m in model.modules():
         if isinstance(m, SpectralNorm): m.ready = None
 
 
-def widened(w: Tensor):
+def widened(w: Tensor) -> Tensor:
     "(O,I,3,3) → (O,I,4,4): a kernel added to itself shifted by one pixel right, down, and both."
     return 4 * F.avg_pool2d(w, 2, 1, 1)  # the sums of 2×2 neighbours, zeros around
 
@@ -158,14 +159,14 @@ class SNConv2d(SpectralNorm, nn.Conv2d):
         super().__init__(n_in, n_out, size, padding=size // 2, bias=bias)
         self.init_sn(eps)
 
-    def forward(self, x): return convolve(x, self.normalized_weight(), self.bias, padding=self.padding)
+    def forward(self, x) -> Tensor: return convolve(x, self.normalized_weight(), self.bias, padding=self.padding)
 
-    def after_doubling(self, x):
+    def after_doubling(self, x) -> Tensor:
         "`self(nearest upsampling of x)` for a 3×3 kernel, at the low resolution: (B,C,H,W) → (B,C',2H,2W)."
         return convolve(x, widened(self.normalized_weight()).flip(2, 3).transpose(0, 1), self.bias, F.conv_transpose2d,
                         stride=2, padding=1)
 
-    def then_halving(self, x):
+    def then_halving(self, x) -> Tensor:
         "`average pooling of self(x)` for a 3×3 kernel, at the low resolution: (B,C,H,W) → (B,C',H/2,W/2)."
         return convolve(x, F.avg_pool2d(self.normalized_weight(), 2, 1, 1), self.bias, stride=2, padding=1)
 
@@ -176,7 +177,7 @@ class SNLinear(SpectralNorm, nn.Linear):
         super().__init__(n_in, n_out, bias)
         self.init_sn(eps)
 
-    def forward(self, x): return F.linear(x, self.normalized_weight(), self.bias)
+    def forward(self, x) -> Tensor: return F.linear(x, self.normalized_weight(), self.bias)
 
 
 class SNEmbedding(SpectralNorm, nn.Embedding):
@@ -185,19 +186,19 @@ class SNEmbedding(SpectralNorm, nn.Embedding):
         super().__init__(n, dim)
         self.init_sn(eps)
 
-    def forward(self, y): return F.embedding(y, self.normalized_weight())
-    def prepare(self, dtype=torch.float32): super().prepare()
+    def forward(self, y) -> Tensor: return F.embedding(y, self.normalized_weight())
+    def prepare(self, dtype=torch.float32) -> None: super().prepare()
 
 # %% ../nbs/core/biggan.ipynb #b586fec5
 class MeanOverProcesses(torch.autograd.Function):
-    "The mean of a tensor over all processes, on any backend; its gradient is the same mean of theirs."
+    "The mean of a tensor over all processes, on any backend; its gradient is the mean of their gradients."
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx, x) -> Tensor:
         x = x.clone()
         dist.all_reduce(x)
         return x / dist.get_world_size()
     @staticmethod
-    def backward(ctx, grad): return MeanOverProcesses.forward(ctx, grad)
+    def backward(ctx, grad) -> Tensor: return MeanOverProcesses.forward(ctx, grad)
 
 
 class BatchNorm(nn.Module):
@@ -210,12 +211,12 @@ class BatchNorm(nn.Module):
         self.register_buffer("stored_mean", torch.zeros(n))
         self.register_buffer("stored_var", torch.ones(n))
 
-    def normalize(self, x, gain=None, bias=None):
+    def normalize(self, x, gain=None, bias=None) -> Tensor:  # (B,C,H,W)
         "(B,C,H,W) → the same, by the batch's statistics in training and the stored ones else."
         if self.training and self.shared: return self.normalize_shared(x, gain, bias)
         return F.batch_norm(x, self.stored_mean, self.stored_var, gain, bias, self.training, 0.1, self.eps)
 
-    def normalize_shared(self, x, gain, bias):
+    def normalize_shared(self, x, gain, bias) -> Tensor:  # (B,C,H,W)
         "The same over the batches of all processes, which have to be of one size."
         def over_batch(v): return MeanOverProcesses.apply(v.mean((0, 2, 3), keepdim=True))
         mean = over_batch(x.float())
@@ -228,7 +229,7 @@ class BatchNorm(nn.Module):
         return x if gain is None else x * gain[:, None, None].to(x.dtype) + bias[:, None, None].to(x.dtype)
 
 # %% ../nbs/core/biggan.ipynb #cb657050
-def share_statistics(model, on=True):
+def share_statistics(model: nn.Module, on=True) -> nn.Module:
     "Batch norm over the batches of all processes, or over each one's own; needs a process group (torch.distributed)."
     for m in model.modules():
         if isinstance(m, BatchNorm): m.shared = on
@@ -241,14 +242,15 @@ class ConditionalBatchNorm(BatchNorm):
         super().__init__(n, eps)
         self.gain, self.bias = linear(n_condition, n, bias=False), linear(n_condition, n, bias=False)
 
-    def scale_and_shift(self, e): return 1 + self.gain(e)[:, :, None, None], self.bias(e)[:, :, None, None]
+    def scale_and_shift(self, e) -> tuple[Tensor, Tensor]:  # (B,C,1,1) each
+        return 1 + self.gain(e)[:, :, None, None], self.bias(e)[:, :, None, None]
 
-    def forward(self, x, e):
+    def forward(self, x, e) -> Tensor:  # (B,C,H,W)
         gain, bias = self.scale_and_shift(e)
         x = self.normalize(x)
         return torch.addcmul(bias.to(x.dtype), x, gain.to(x.dtype))
 
-    def then_relu(self, x, e):
+    def then_relu(self, x, e) -> Tensor:  # (B,C,H,W), ≥ 0
         "relu(self(x, e)); while training by `norm_relu`, which keeps less for the gradient."
         if self.shared or not self.training: return F.relu(self(x, e))
         return norm_relu(x, *self.scale_and_shift(e), self.stored_mean, self.stored_var, self.eps)
@@ -260,21 +262,26 @@ class OutputNorm(BatchNorm):
         super().__init__(n, eps)
         self.gain, self.bias = nn.Parameter(torch.ones(n)), nn.Parameter(torch.zeros(n))
 
-    def forward(self, x): return self.normalize(x, self.gain, self.bias)
+    def forward(self, x) -> Tensor: return self.normalize(x, self.gain, self.bias)
 
 # %% ../nbs/core/biggan.ipynb #b0855c47
-def attend(query: Tensor, key: Tensor, value: Tensor, chunk_size: int = 512):
-    """softmax(query · keyᵀ) · value, without the usual 1/√d, which BigGAN leaves out, and without the table of all
-    weights, 16,384 × 4,096 at 256 pixels: on a GPU by `attend_fused`, on a CPU `chunk_size` queries at a time,
-    whose weights fit its cache."""
+def attend(
+    query: Tensor,         # (B, queries, k)
+    key: Tensor,           # (B, keys, k)
+    value: Tensor,         # (B, keys, v)
+    chunk_size: int = 512  # queries at a time, on a CPU
+) -> Tensor:               # (B, queries, v)
+    """softmax(query · keyᵀ) · value, without the usual 1/√d, as in BigGAN. The table of all weights, 16,384 × 4,096 at
+    256 pixels, is never made: a GPU uses `attend_fused`, a CPU takes some queries at a time, whose weights fit its
+    cache."""
     if query.device.type != "cpu": return attend_fused(query, key, value)
     key = key.transpose(1, 2).contiguous()
     return torch.cat([(q @ key).softmax(-1) @ value for q in query.split(chunk_size, 1)], 1)
 
 
-def attend_fused(query: Tensor, key: Tensor, value: Tensor):
-    """The same in the form that torch's fused kernels ask for, values as wide as the keys: zeros that widen queries
-    and keys change no product."""
+def attend_fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same by torch's fused kernels, which need values as wide as the keys: queries and keys are widened by zeros,
+    which change no product."""
     width = -(-max(query.shape[-1], value.shape[-1]) // 8) * 8
     # a dimension for the heads, of which there is one
     q, k, v = (F.pad(t, (0, width - t.shape[-1])).contiguous()[:, None] for t in (query, key, value))
@@ -282,15 +289,15 @@ def attend_fused(query: Tensor, key: Tensor, value: Tensor):
 
 
 class SelfAttention(nn.Module):
-    """SAGAN's attention as BigGAN uses it, (B,C,H,W) → the same: keys and values max-pooled to half size, its output
-    added with weight γ."""
+    """SAGAN's attention as BigGAN uses it: keys and values are max-pooled to half size, and the output is added with
+    weight γ."""
     def __init__(self, n, eps=1e-6):
         super().__init__()
         self.gamma = nn.Parameter(torch.tensor(0.))
         def conv(i, o): return SNConv2d(i, o, 1, bias=False, eps=eps)
         self.theta, self.phi, self.g, self.o = conv(n, n // 8), conv(n, n // 8), conv(n, n // 2), conv(n // 2, n)
 
-    def forward(self, x, e=None):
+    def forward(self, x, e=None) -> Tensor:  # (B,C,H,W)
         B, C, H, W = x.shape
         query = self.theta(x).flatten(2).transpose(1, 2)                      # (B, HW, C/8)
         key = F.max_pool2d(self.phi(x), 2).flatten(2).transpose(1, 2)         # (B, HW/4, C/8)
@@ -309,13 +316,13 @@ class UpBlock(nn.Module):
         self.bn1 = ConditionalBatchNorm(n_in, n_condition, linear, cfg.bn_eps)
         self.bn2 = ConditionalBatchNorm(n_out, n_condition, linear, cfg.bn_eps)
 
-    def forward(self, x, e):
+    def forward(self, x, e) -> Tensor:  # (B,C',2H,2W)
         h = self.conv1.after_doubling(self.bn1.then_relu(x, e))
         h = self.conv2(self.bn2.then_relu(h, e))
         return h + F.interpolate(self.conv_sc(x), scale_factor=2)  # a 1×1 convolution commutes with nearest upsampling
 
 # %% ../nbs/core/biggan.ipynb #25bc4170
-def init_weights(model, how="ortho"):
+def init_weights(model: nn.Module, how="ortho") -> nn.Module:
     """Initializes every convolution, linear layer and embedding as published: `ortho`, `N02` (σ = 0.02) or `xavier`;
     ValueError for another name."""
     fill = {"ortho": nn.init.orthogonal_, "N02": lambda w: nn.init.normal_(w, 0, 0.02),
@@ -341,15 +348,15 @@ class Generator(nn.Module):
         self.output_layer = nn.Sequential(OutputNorm(ch[-1]), nn.ReLU(), SNConv2d(ch[-1], 3, eps=cfg.sn_eps))
         init_weights(self, init)
 
-    def embed(self, y):
+    def embed(self, y) -> Tensor:  # (B,shared_dim)
         "Class indices (B,) int64, or a mixture (B,n_classes) of class weights → embeddings (B,shared_dim)."
         return y.to(self.shared.weight.dtype) @ self.shared.weight if y.is_floating_point() else self.shared(y)
 
-    def first_map(self, z):
+    def first_map(self, z) -> Tensor:  # (B,16·ch,4,4)
         "The first feature map (B,16·ch,4,4), from the first chunk of z."
         return self.linear(z[:, :self.cfg.chunk]).unflatten(1, (-1, 4, 4))
 
-    def blocks_from(self, f, e, z, start=0):
+    def blocks_from(self, f, e, z, start=0) -> Tensor:  # x_hat (B,3,R,R) in [-1, 1]
         """Runs the up-blocks from number `start` on the feature map f; block i sees chunk i+1 of z beside the
         embedding e."""
         chunks = z.split(self.cfg.chunk, 1)[1:]
@@ -358,7 +365,7 @@ class Generator(nn.Module):
             for layer in block: f = layer(f, torch.cat([e, chunks[i]], 1)) if isinstance(layer, UpBlock) else layer(f)
         return torch.tanh(self.output_layer(f))
 
-    def forward(self, z, y): return self.blocks_from(self.first_map(z), self.embed(y), z)
+    def forward(self, z, y) -> Tensor: return self.blocks_from(self.first_map(z), self.embed(y), z)
 
 # %% ../nbs/core/biggan.ipynb #9a662879
 class DownBlock(nn.Module):
@@ -370,9 +377,9 @@ class DownBlock(nn.Module):
         self.conv1, self.conv2 = SNConv2d(n_in, n_out, eps=eps), SNConv2d(n_out, n_out, eps=eps)
         self.conv_sc = SNConv2d(n_in, n_out, 1, eps=eps) if down or n_in != n_out else None
 
-    def pool(self, x): return halve(x) if self.down else x
+    def pool(self, x) -> Tensor: return halve(x) if self.down else x
 
-    def forward(self, x):
+    def forward(self, x) -> Tensor:  # (B,C',H/2,W/2), or the same size
         h = F.relu(self.conv1(x if self.first else F.relu(x)))
         h = self.conv2.then_halving(h) if self.down else self.conv2(h)
         x = self.pool(x)  # pooling commutes with the 1×1 shortcut, and is cheaper in front of it
@@ -396,19 +403,19 @@ class Discriminator(nn.Module):
         self.embed = SNEmbedding(cfg.n_classes, ch[-1], eps=cfg.sn_eps)
         init_weights(self, init)
 
-    def forward(self, x, y):
+    def forward(self, x, y) -> Tensor:  # (B,1)
         for block in self.blocks:
             for layer in block: x = layer(x)
         h = F.relu(x).sum((2, 3))
         return self.linear(h) + (self.embed(y) * h).sum(1, keepdim=True)
 
 # %% ../nbs/core/biggan.ipynb #f65b06d0
-# in the public files, but not used for an output: spare norms, and logs of σ
+# in the public files, but of no use for an output: instance norms, and logs of σ
 UNUSED = re.compile(r"\.in[12]\.|\.sv0$|^sv0$")
 
-def read_torch_file(path):
-    """A PyTorch file as plain data; FileNotFoundError, or a ValueError for a file that would run code or is no
-    dictionary with names."""
+def read_torch_file(path) -> dict:
+    """Reads a PyTorch file as plain data, name → tensor; FileNotFoundError, or ValueError for a file that would run
+    code or holds something else."""
     if not Path(path).exists(): raise FileNotFoundError(f"There is no weight file {path}.")
     try: state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as e:
@@ -419,18 +426,18 @@ def read_torch_file(path):
     return state
 
 
-def misfits(ours: dict, theirs: dict):
-    "What keeps the tensors `theirs` from taking the place of `ours`, one phrase a key."
+def misfits(ours: dict, theirs: dict) -> list[str]:
+    "The differences that keep the tensors `theirs` from replacing `ours`, one phrase a key."
     def shape(v): return tuple(v.shape) if isinstance(v, Tensor) else type(v).__name__
     return ([f"lacks {k}" for k in ours if k not in theirs] +
-            [f"has an unknown key {k}" for k in theirs if k not in ours]
-            + [f"has {k} of shape {shape(theirs[k])} where {shape(v)} belongs" for k,
-               v in ours.items() if k in theirs and shape(theirs[k]) != shape(v)])
+            [f"has an unknown key {k}" for k in theirs if k not in ours] +
+            [f"has {k} of shape {shape(theirs[k])} where {shape(v)} belongs"
+             for k, v in ours.items() if k in theirs and shape(theirs[k]) != shape(v)])
 
 
 class Undrawn(TorchFunctionMode):
-    """Random numbers that nobody needs are not drawn; on the meta device torch would import a second of other code for
-    them."""
+    """Skips the drawing of random numbers that are not needed; on the meta device torch would spend a second on
+    imports for them."""
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if func in (Tensor.uniform_, Tensor.normal_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_):
@@ -439,14 +446,14 @@ class Undrawn(TorchFunctionMode):
 
 # %% ../nbs/core/biggan.ipynb #5a37fb66
 @contextmanager
-def without_weights():
-    """Networks made in this block have shapes but no numbers (torch's meta device), and take no time; `load_strict`
-    gives them numbers."""
+def without_weights() -> Iterator[None]:
+    """Makes the networks of its block on torch's meta device, with shapes but without numbers; `load_strict` fills
+    them."""
     with torch.device("meta"), Undrawn(): yield
 
 
-def load_strict(model: nn.Module, state: dict, what: str):
-    "Loads `state` into `model` when every key and shape agrees, else one ValueError that names what does not."
+def load_strict(model: nn.Module, state: dict, what: str) -> nn.Module:
+    "Loads `state` into `model` when every key and shape agrees, else a ValueError that names the differences."
     if problems := misfits(model.state_dict(), state):
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise ValueError(f"{what} does not fit the model: it {'; '.join(problems[:3])}{more}.")
@@ -456,9 +463,9 @@ def load_strict(model: nn.Module, state: dict, what: str):
 
 # %% ../nbs/core/biggan.ipynb #2149d40a
 ATTENTION = re.compile(r"blocks\.\d+\.1\.")                           # where attention is, it is a block's second layer
-MISREAD = (KeyError, IndexError, ValueError, AttributeError, TypeError)  # what reading a strange file's keys can raise
+MISREAD = (KeyError, IndexError, ValueError, AttributeError, TypeError)  # raised by the keys of an unrelated file
 
-def generator_config(state: dict, what="The file"):
+def generator_config(state: dict, what="The file") -> BigGANConfig:
     "The configuration that the shapes in a generator's file imply; ValueError when they are not a generator's."
     try:
         n = len({k.split(".")[1] for k in state if k.startswith("blocks.")})
@@ -467,12 +474,11 @@ def generator_config(state: dict, what="The file"):
         chunk = state["linear.weight"].shape[1]
         attention = [8 * 2 ** int(k.split(".")[1]) for k in state if ATTENTION.match(k)]
         return BigGANConfig(resolution, len(state["output_layer.0.gain"]) // G_CHANNELS[resolution][-1],
-                            chunk * (n + 1), shared_dim,
-                            n_classes, attention[0] if attention else 0)
+                            chunk * (n + 1), shared_dim, n_classes, attention[0] if attention else 0)
     except MISREAD as e: raise ValueError(f"{what} is not a BigGAN generator's: {e!r} is missing or off.") from None
 
 
-def discriminator_config(state: dict, what="The file"):
+def discriminator_config(state: dict, what="The file") -> BigGANConfig:
     "The configuration that the shapes in a discriminator's file imply; ValueError when they are not a discriminator's."
     try:
         n = len({k.split(".")[1] for k in state if k.startswith("blocks.")})
@@ -484,7 +490,7 @@ def discriminator_config(state: dict, what="The file"):
     except MISREAD as e: raise ValueError(f"{what} is not a BigGAN discriminator's: {e!r} is missing or off.") from None
 
 # %% ../nbs/core/biggan.ipynb #2c2e7500
-def from_state(cls, state, what="The file"):
+def from_state(cls, state, what="The file") -> nn.Module:
     "The network whose shapes and weights are in `state`, every key accounted for, in eval mode."
     state = {k: v for k, v in state.items() if not UNUSED.search(k)}
     with without_weights():
@@ -492,7 +498,7 @@ def from_state(cls, state, what="The file"):
     return load_strict(model, state, what).eval()
 
 
-def from_official(cls, path):
+def from_official(cls, path) -> nn.Module:
     "The network in a public BigGAN file."
     return cls.from_state(read_torch_file(path), str(path))
 

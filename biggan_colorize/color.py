@@ -151,13 +151,13 @@ def put_back_lightness(
     return lab_to_rgb(torch.cat([gray_lightness(x_gray, how), rgb_to_lab(x)[:, 1:]], 1), gamut)
 
 # %% ../nbs/core/color.ipynb #a8281599
-def luma(x):
+def luma(x: Tensor) -> Tensor:
     "RGB (B,3,H,W) → Rec. 601 luma (B,1,H,W)."
     r, g, b = x.split(1, 1)
     return 0.299 * r + 0.587 * g + 0.114 * b
 
 
-def put_back_luma(x_fake, x):
+def put_back_luma(x_fake: Tensor, x: Tensor) -> Tensor:
     "The colour differences of `x_fake` on the luma of `x`; RGB (B,3,H,W) in [0, 1], the result may leave that range."
     return x_fake + luma(x) - luma(x_fake)
 

@@ -7,18 +7,18 @@ __all__ = ['EYE_CHANNELS', 'EYE_SCALE', 'EncoderBlock', 'encoder_plan', 'class_m
 
 # %% ../nbs/core/encoder.ipynb #00f069c3
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from .biggan import ConditionalBatchNorm, init_weights
 from .gradients import Conv2d, halve
 
 # %% ../nbs/core/encoder.ipynb #9b9743d4
 class EncoderBlock(nn.Module):
-    """(B,C,H,W), (B,E) → (B,C',H/2,W/2), or the same size: a residual block whose batch norms are set by the class
+    """(B,C,H,W), (B,E) → (B,C',H/2,W/2), or the same size: a residual block with batch norms conditioned on the class
     (Fig. 3)."""
     def __init__(self,
                  n_in, n_out,   # channels
-                 n_condition,   # length E of what the norms are told about the class
+                 n_condition,   # length E of the norms' condition
                  down=True,     # halve the size
                  dropout=0.2):  # probability, at the end of the block
         super().__init__()
@@ -29,9 +29,9 @@ class EncoderBlock(nn.Module):
         self.bn2 = ConditionalBatchNorm(n_out, n_condition, eps=1e-5)
         self.dropout = nn.Dropout(dropout)
 
-    def pool(self, x): return halve(x) if self.down else x
+    def pool(self, x: Tensor) -> Tensor: return halve(x) if self.down else x
 
-    def forward(self, x, a):
+    def forward(self, x, a) -> Tensor:  # (B,C',H/2,W/2), or the same size
         h = self.conv1(self.pool(self.bn1.then_relu(x, a)))
         h = self.conv2(self.bn2.then_relu(h, a))
         return self.dropout(h + self.conv_sc(self.pool(x)))
@@ -41,7 +41,7 @@ def encoder_plan(
     ch: int,        # width multiplier of the encoder
     n_down: int,    # how many times the resolution is halved
     n_out: int      # channels of the feature map
-):
+) -> tuple[list[int], list[bool]]:
     "The widths after each block and whether it halves: 1, 2, 4, 8, 8, … × ch, the last one `n_out`."
     widths = [ch * min(2**i, 8) for i in range(n_down)] + [n_out]
     downs = [False] + [True] * n_down
@@ -49,17 +49,18 @@ def encoder_plan(
     return widths, downs
 
 # %% ../nbs/core/encoder.ipynb #55e5776a
-def class_mlp(n_condition):
+def class_mlp(n_condition: int) -> nn.Sequential:
     'The MLP "A" of Fig. 3: (B,E) → (B,E).'
     return nn.Sequential(nn.Linear(n_condition, n_condition), nn.ReLU(), nn.Linear(n_condition, n_condition), nn.ReLU())
 
 # %% ../nbs/core/encoder.ipynb #eye00002
 EYE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0's maps at strides 4, 8, 16 and 32
-EYE_SCALE = 1.5                    # times the image's size: the frozen network knows things at 224 pixels
+EYE_SCALE = 1.5                    # enlargement: the frozen network was trained at 224 pixels
 
 
 class Eye(nn.Module):
-    "Gray image (B,1,H,W) in [0, 1] and the size (h,w) of f → what to add to f, (B,n_out,h,w): a frozen EfficientNet-Lite0's maps, mixed; 0 at the start."
+    """Gray image (B,1,H,W) in [0, 1] and the size (h,w) of f → an addition to f, (B,n_out,h,w), mixed from the maps of
+    a frozen EfficientNet-Lite0; 0 at the start of training."""
     def __init__(self, n_out, width=128, init="ortho"):
         super().__init__()
         self.look = nn.ModuleList(Conv2d(c, width, 1) for c in EYE_CHANNELS)
@@ -70,16 +71,16 @@ class Eye(nn.Module):
         nn.init.zeros_(self.mix[3].bias)
 
     @torch.no_grad()
-    def maps(self, x_gray, size):
-        "The frozen network's maps, each (B,C,h,w), their mean square over the channels 1 at every place."
-        # here, because the paper's encoder does not need them
+    def maps(self, x_gray, size) -> list[Tensor]:  # each (B,C,h,w)
+        "The frozen network's maps, with a mean square over the channels of 1 at every place."
+        # imported here, because the paper's encoder does not need them
         from biggan_colorize.features import STAGES, shared_lite0
         x = F.interpolate(x_gray, scale_factor=EYE_SCALE, mode="bilinear").clamp(0, 1).expand(-1, 3, -1, -1)
         found = shared_lite0(str(x.device)).taps(x, stages=STAGES[1:])
         found = [F.interpolate(f.float(), tuple(size), mode="bilinear", antialias=True) for f in found]
         return [f * (f.square().mean(1, keepdim=True) + 1e-6).rsqrt() for f in found]
 
-    def forward(self, x_gray, size):
+    def forward(self, x_gray, size) -> Tensor:  # (B,n_out,h,w)
         dtype = self.mix[3].weight.dtype
         return self.mix(sum(conv(f.to(dtype)) for conv, f in zip(self.look, self.maps(x_gray, size))))
 
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
         init_weights(self, init)
         self.eye = Eye(n_out, init=init) if eye else None
 
-    def forward(self, x_gray, e):
+    def forward(self, x_gray, e) -> Tensor:  # (B,n_out,H/2ⁿ,W/2ⁿ)
         f, a = x_gray, self.A(e)
         for block in self.blocks: f = block(f, a)
         return f if self.eye is None else f + self.eye(x_gray, f.shape[2:])
@@ -120,4 +121,4 @@ class ZEncoder(nn.Module):
         self.trunk = Encoder(ch, n_down, 8 * ch, n_condition, class_path, dropout, init)
         self.to_z = nn.Linear(8 * ch, dim_z)
 
-    def forward(self, x_gray, e): return self.to_z(F.relu(self.trunk(x_gray, e)).mean((2, 3)))
+    def forward(self, x_gray, e) -> Tensor: return self.to_z(F.relu(self.trunk(x_gray, e)).mean((2, 3)))

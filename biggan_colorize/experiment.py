@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['SIZE', 'LABELS', 'Asked', 'packaged_colorizers', 'parse_methods', 'known_images', 'true_classes', 'open_dataset',
-           'number_of', 'first_images', 'draw_at_random', 'check_sizes', 'image_seeds', 'load_method', 'Experiment',
-           'statistics_paths', 'Scored', 'score_methods']
+           'number_of', 'first_images', 'draw_at_random', 'check_sizes', 'image_seeds', 'load_method', 'label_source',
+           'Experiment', 'statistics_paths', 'Scored', 'score_methods']
 
 # %% ../nbs/library/experiment.ipynb #8edaafb1
 import hashlib, json, time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,12 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np, torch
+from fastcore.basics import patch
 from tqdm import tqdm
 
 from .baselines.mini import MINI_METHODS, load_mini, mini_weights
 from .color import colorfulness, to_gray
 from .colorizer import WEIGHTS, Colorizer
-from .data import ahead, cache_folder, find_dataset, loader, photo_patches
+from .data import ImageDataset, ahead, cache_folder, find_dataset, loader, photo_patches
 from .features import OFFLINE, EfficientNetLite0, hedged, restrict
 from .fuse import fuse
 from .metrics import FeatureStatistics, Scorer, to_8bit
@@ -34,11 +36,11 @@ from .table import PAPER
 
 # %% ../nbs/library/experiment.ipynb #f7d2a33c
 class Asked(NamedTuple):
-    "A method that was asked for: its name in tables and figures, and what makes its images."
+    "A requested method: its name in tables and figures, and the source of its images."
     name: str
     weights: str = ""    # ours: packaged weights, or a .safetensors file
     baseline: str = ""   # a name of `MINI_METHODS`
-    folder: Path = None  # images that were made elsewhere
+    folder: Path = None  # images produced elsewhere
 
 def packaged_colorizers() -> list[str]:
     "The names of the colorizers in the package."
@@ -56,55 +58,53 @@ def _asked(text, preset):
     if kind == "folder" and name and path:
         return Asked({m.lower(): m for m in PAPER}.get(name.lower(), name), folder=Path(path).expanduser())
     raise ValueError(f"Unknown method {text!r}; known: gray, {', '.join(MINI_METHODS)}, ours, "
-                     f"{', '.join(packaged_colorizers())}, "
-                     "ours:NAME=FILE, folder:NAME=PATH (a folder of images that NAME produced).")
+                     f"{', '.join(packaged_colorizers())}, ours:NAME=FILE, "
+                     f"folder:NAME=PATH (a folder of images that NAME produced).")
 
 # %% ../nbs/library/experiment.ipynb #64f24ae3
 def parse_methods(
     methods,        # a list, or a text separated by commas, see the table above
-    preset="mini",  # what `ours` is
+    preset="mini",  # weights of `ours`
 ) -> list[Asked]:
-    "The methods named; a ValueError for an unknown one, a name that comes twice, or none at all."
+    "The requested methods; a ValueError for an unknown method, a duplicate name, or an empty list."
     texts = methods.split(",") if isinstance(methods, str) else methods
-    found = [_asked(t.strip(), preset) for t in texts if t.strip()]
-    names = [m.name.lower() for m in found]
-    twice = [m.name for m in found if names.count(m.name.lower()) > 1]
-    if twice: raise ValueError(f"Two methods are called {twice[0]!r}: each needs a name of its own.")
-    if not found:
-        raise ValueError(f"No method was named: give at least one of gray, {', '.join(MINI_METHODS)}, ours, "
-                         f"folder:NAME=PATH.")
-    return found
+    methods = [_asked(t.strip(), preset) for t in texts if t.strip()]
+    names = [m.name.lower() for m in methods]
+    duplicates = [m.name for m in methods if names.count(m.name.lower()) > 1]
+    if duplicates: raise ValueError(f"Two methods are called {duplicates[0]!r}: give each its own name.")
+    if not methods:
+        raise ValueError(f"Expected at least one method: gray, {', '.join(MINI_METHODS)}, ours, folder:NAME=PATH.")
+    return methods
 
 # %% ../nbs/library/experiment.ipynb #7a96da7f
-SIZE = 128  # side of the images where no method says it
+SIZE = 128  # side of the images when no method has a network
 
 def known_images(
     dataset, # ImageDataset
     classes: list, # WordNet ids of the model
-):
-    """The images whose class the model knows, all when they have no labels or it no classes; a ValueError when there
-    is none."""
+) -> ImageDataset:
+    "The images whose class the model knows; all of them without labels or classes; a ValueError when none remains."
     if not (classes and dataset.labels): return dataset
     known = set(classes)
-    kept = [i for i, k in enumerate(dataset.labels) if dataset.classes[k] in known]
-    if not kept: raise ValueError(f"The model knows none of the classes of '{dataset.name}' ({dataset.split}).")
-    return dataset.take(kept)
+    numbers = [i for i, k in enumerate(dataset.labels) if dataset.classes[k] in known]
+    if not numbers: raise ValueError(f"The model knows none of the classes of '{dataset.name}' ({dataset.split}).")
+    return dataset.take(numbers)
 
 def true_classes(
     dataset, # ImageDataset with labels that the model knows
     classes: list, # WordNet ids of the model, in its order
 ) -> torch.Tensor: # (N,) int64
-    "The labels of `dataset` as the model numbers them."
+    "The labels of `dataset` in the model's numbering."
     number = {w: k for k, w in enumerate(classes)}
     return torch.tensor([number[dataset.classes[k]] for k in dataset.labels])
 
 def open_dataset(
-    name: str, # of a dataset, see `data.find_dataset`
-    root=None, # the folder that holds the datasets, or of "folder" the images
+    name: str, # a dataset, see `data.find_dataset`
+    root=None, # folder of the datasets; for "folder" the folder of images
     size: int = SIZE, # side of the images
-    split=None, # of the dataset; None: its validation images
-):
-    "The dataset of a run; a ValueError for a folder that would not be looked at."
+    split=None, # None: the validation images
+) -> ImageDataset:
+    "The dataset of a run; a ValueError for `photos` with a folder, which it would ignore."
     if name != "photos" or root is None:
         return find_dataset(name, root=root, size=size, **({"split": split} if split else {}))
     raise ValueError(f"data is {str(root)!r}, and the dataset 'photos' comes with scikit-image: "
@@ -113,30 +113,29 @@ def open_dataset(
 # %% ../nbs/library/experiment.ipynb #3d06f19f
 def number_of(
     dataset, # ImageDataset
-    n: int = None, # how many images were asked for; None or 0: all
+    n: int = None, # requested images; None or 0: all
 ) -> int:
-    "How many images are taken: all where there are fewer, which is printed; a ValueError for what is no number."
+    "The number of images to use: `n`, or all, with a printed note, when fewer exist; a ValueError for another type."
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
-        raise ValueError(f"A number of images is a whole number, 0 for all, not {n!r}.")
-    if n and n > len(dataset): print(f"{n:,} images were asked for, there are {len(dataset):,}: all of them are taken.")
+        raise ValueError(f"Expected a whole number of images, 0 for all, got {n!r}.")
+    if n and n > len(dataset): print(f"{n:,} images were requested, {len(dataset):,} exist: all of them are used.")
     return min(n or len(dataset), len(dataset))
 
 def first_images(
-    name: str, # of a dataset
+    name: str, # a dataset
     n: int = None, # how many; None or 0: all
     root=None, # see `open_dataset`
     size: int = SIZE, # side of the images
     classes=(), # WordNet ids of the model
     split=None, # see `open_dataset`
-) -> tuple: # (ImageDataset, what the table says about it)
-    "The images of a run, the first of a fixed order, and what the table says about them."
+) -> tuple[ImageDataset, str]: # the images, their description in the table
+    "The first images of a fixed order, and a description for the table."
     everything = photo_patches(0, size) if name == "photos" and root is None else open_dataset(name, root, size, split)
     known = known_images(everything, classes)
     asked, n = n, number_of(known, n)
     fewer = f"{asked:,} were asked for" if asked and asked > n else ""
     if name == "photos":
-        about = (f"{n} patches of 6 photographs: not independent images; "
-                 "numbers only comparable within this table")
+        about = f"{n} patches of 6 photographs: not independent images; numbers only comparable within this table"
         return known.take(range(n)), "; ".join(filter(None, [about, fewer]))
     images = known.subset(n)
     about = f"{'all' if n == len(known) else 'the first of a fixed order'} of {len(known):,}"
@@ -150,204 +149,247 @@ def draw_at_random(
     images, # ImageDataset
     n: int, # how many; 0: all
     seed: int = 0,
-    min_colorfulness: float = 0., # of those drawn first, 0..255 scale
-) -> list: # of numbers
-    "Numbers of images drawn at random among the colourful ones, then among others where those are too few (printed)."
+    min_colorfulness: float = 0., # of the images drawn first, 0..255 scale
+) -> list[int]:
+    "Random image numbers: colourful images first, then, with a printed note, duller ones when those are too few."
     order, n = np.random.RandomState(seed).permutation(len(images)).tolist(), number_of(images, n)
     bright = list(islice((k for k in order if colorfulness(images[k][0][None]).item() >= min_colorfulness), n))
     if len(bright) < n:
         print(f"{len(bright)} of {len(images):,} images have a colourfulness of {min_colorfulness} or more: "
-              f"{n - len(bright)} duller ones are taken, too.")
+              f"{n - len(bright)} duller ones are added.")
     return bright + [k for k in order if k not in bright][:n - len(bright)]
 
 def check_sizes(
     images, # ImageDataset
-):
-    "ValueError, naming the first few, for images that are smaller than the side at which they would be colored."
+) -> None:
+    "Raises a ValueError that names the first images smaller than the side of the network's input."
     shapes, size = {image_name(images, i): original_shape(images, i) for i in range(len(images))}, images.size
     small = [f"{name} ({shape})" for name, shape in shapes.items() if min(shape[:2]) < size]
     if small:
-        raise ValueError(f"Images of at least {size}×{size} pixels are needed; smaller: "
+        raise ValueError(f"Expected images of at least {size}×{size} pixels; smaller: "
                          f"{', '.join(small[:3])}{', …' if len(small) > 3 else ''} ({len(small)} in all).")
 
 # %% ../nbs/library/experiment.ipynb #cd4dfff4
 LABELS = ("true", "predicted", "mixed", "hedged", "none", "wrong")
 
 def image_seeds(names, seed: int = 0) -> list[int]:
-    "The seed of z for each image, from its name and `seed`: 32 bits of their SHA-256."
+    "The seed of z for each image: 32 bits of the SHA-256 of `seed` and the image's name."
     return [int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest()[:8], 16) for name in names]
 
-def load_method(weights):
-    "A colorizer, ours or a small baseline, from packaged weights or a .safetensors file."
+def load_method(
+    weights, # packaged weights, or a .safetensors file
+) -> torch.nn.Module:
+    "Loads our colorizer or a small baseline."
     beside = Path(weights).with_suffix(".json")
-    method = (json.loads(beside.read_text()).get("method") if str(weights).endswith(".safetensors") and beside.exists()
-              else None)
+    is_file = str(weights).endswith(".safetensors") and beside.exists()
+    method = json.loads(beside.read_text()).get("method") if is_file else None
     return load_mini(method, weights) if method else Colorizer.from_pretrained(weights)
+
+def label_source(
+    label: str,        # one of `LABELS`
+    has_labels: bool,  # whether the images have labels
+) -> str:
+    "The origin of the classes, for the table's notes."
+    guess = f"guessed by {OFFLINE} from the gray image"
+    if label in ("mixed", "hedged"): return f"{label} by {OFFLINE}'s probabilities from the gray image"
+    if label == "none": return "none: all classes alike"
+    if label == "predicted" or label == "true" and not has_labels: return guess
+    return label
 
 # %% ../nbs/library/experiment.ipynb #e8287fd3
 class Experiment:
-    """Images, their classes, and the methods that color them: the same picture for the same image, method and seed,
-    whoever asks."""
+    "Images, their classes and the methods that color them; one picture for each image, method and seed."
     def __init__(self,
                  methods,            # see `parse_methods`
                  dataset="photos",   # "photos", "imagenet-20", "imagenet", or "folder"
-                 n_images=None,      # the first of a fixed order, all where there are fewer; None or 0: all
-                 data=None,          # folder that holds the datasets, or of "folder" the images
+                 n_images=None,      # number of images, the first of a fixed order; None or 0: all
+                 data=None,          # folder of the datasets; for "folder" the folder of images
                  split=None,         # of the dataset; None: its validation images
-                 preset="mini",      # what `ours` is
+                 preset="mini",      # weights of `ours`
                  seed=0,             # of z
                  device="cpu", precision="float32",  # of the methods' networks
                  label="true",       # one of `LABELS`
                  choose=None,        # (images, n_images) → their numbers, instead of the first ones
                  folder_resize=False, folder_geometry=None):  # see `outputs.match_folder`
-        if label not in LABELS: raise ValueError(f"label is one of {', '.join(LABELS)}, not {label!r}.")
+        if label not in LABELS: raise ValueError(f"Expected label to be one of {', '.join(LABELS)}, got {label!r}.")
         asked = parse_methods(methods, preset)
         check_used([m for m in asked if m.folder], folder_resize, folder_geometry)
         if preset != "mini" and not any(m.name == "Ours" and m.weights for m in asked):
-            raise ValueError(f"The preset {preset!r} colours the row ours, which is not among the methods: add ours, "
-                             f"or ours:{preset}.")
-        self.seed, self.device, self.precision, self.label, self.models, self.missing = (seed, device, precision, label,
-                {}, {})
+            raise ValueError(f"The preset {preset!r} colours the row ours, which is not among the methods: "
+                             f"add ours, or ours:{preset}.")
+        self.seed, self.device, self.precision, self.label = seed, device, precision, label
+        self.models, self.missing = {}, {}
         for m in asked: self._open(m)
         self.methods = {m.name: m for m in asked if m.name not in self.missing}
         if not self.methods:
             raise FileNotFoundError(f"None of the methods can be measured: {'; '.join(self.missing.values())}")
         self.images, self.about = self._images(dataset, n_images, data, split, choose)
         if self.model: check_sizes(self.images)
-        self.folders = {m.name: match_folder(m.folder, self.images, folder_resize, folder_geometry) for m in asked
-                        if m.folder}
+        self.folders = {m.name: match_folder(m.folder, self.images, folder_resize, folder_geometry)
+                        for m in asked if m.folder}
         self.y = true_classes(self.images, self.classes) if self.classes and self.images.labels else None
-        guess = f"guessed by {OFFLINE} from the gray image"
-        if label in ("mixed", "hedged"): said = f"{label} by {OFFLINE}'s probabilities from the gray image"
-        else:
-            said = {"none": "none: all classes alike", "wrong": "wrong",
-                    "true": "true" if self.y is not None else guess, "predicted": guess}[label]
-        self.label_source = said if self.classes else None
+        self.label_source = label_source(label, self.y is not None) if self.classes else None
         self.fast = {name: fuse(m) if isinstance(m, Colorizer) else m for name, m in self.models.items()}
-        self.seconds, self._probabilities, self._classifier = dict.fromkeys(self.models, 0.), {}, None
+        self.seconds = dict.fromkeys(self.models, 0.)
+        self._probabilities, self._classifier = {}, None
 
-    def _open(self, m):
-        "Loads the network of a method, if it has one."
-        if m.weights: model = load_method(m.weights)
-        elif m.baseline:
-            try: model = load_mini(m.baseline)
-            except (FileNotFoundError, ValueError) as e:
-                self.missing[m.name] = f"not measured here: {e}"
-                return
-        else: return
-        first = self.model
-        if first is None or (model.resolution, model.classes) == (first.resolution, first.classes):
-            self.models[m.name] = model.to(self.device)
-        elif m.baseline: self.missing[m.name] = (
+# %% ../nbs/library/experiment.ipynb #324e2d47
+@patch(as_prop=True)
+def model(self: Experiment) -> torch.nn.Module:
+    "The first network; None when no method has one."
+    return next(iter(self.models.values()), None)
+
+@patch(as_prop=True)
+def size(self: Experiment) -> int:
+    "Side of the images."
+    return self.model.resolution if self.model else SIZE
+
+@patch(as_prop=True)
+def classes(self: Experiment) -> list[str]:
+    "WordNet ids of the models' classes, in their order; [] without a network."
+    return self.model.classes if self.model else []
+
+@patch
+def _open(self: Experiment, m: Asked):
+    "Loads the network of a method, if it has one."
+    if not (m.weights or m.baseline): return
+    try: model = load_method(m.weights) if m.weights else load_mini(m.baseline)
+    except (FileNotFoundError, ValueError) as e:
+        if m.weights: raise
+        self.missing[m.name] = f"not measured here: {e}"
+        return
+    first = self.model
+    if first is None or (model.resolution, model.classes) == (first.resolution, first.classes):
+        self.models[m.name] = model.to(self.device)
+        return
+    name = next(iter(self.models))
+    if m.baseline:
+        self.missing[m.name] = (
             f"not measured here: trained for {model.resolution}×{model.resolution} images of {len(model.classes)} "
-            f"classes, "
-            f"not for {first.resolution}×{first.resolution} images of the {len(first.classes)} classes of "
-            f"{next(iter(self.models))}")
-        elif model.resolution != first.resolution:
-            raise ValueError(f"{m.name} colours images of another size than {next(iter(self.models))}: measure it in a "
-                             f"table of its own.")
-        else:
-            raise ValueError(f"{m.name} numbers its classes in another way than {next(iter(self.models))}: measure it "
-                             f"in a table of its own.")
+            f"classes, not for {first.resolution}×{first.resolution} images of the {len(first.classes)} classes of "
+            f"{name}")
+    elif model.resolution != first.resolution:
+        raise ValueError(f"{m.name} colours images of another size than {name}: measure it in a table of its own.")
+    else: raise ValueError(f"{m.name} and {name} number their classes differently: measure each in its own table.")
 
-    def _images(self, dataset, n, data, split, choose):
-        if not choose: return first_images(dataset, n, data, self.size, self.classes, split)
-        images = known_images(open_dataset(dataset, data, self.size, split), self.classes)
-        numbers = choose(images, n)
-        if not numbers or not all(0 <= k < len(images) for k in numbers):
-            raise ValueError(f"{dataset} has images 0 to {len(images) - 1:,}; asked for: {numbers or 'none'}.")
-        images = images.take(numbers)
-        if shapes := describe_shapes(images): print(shapes)
-        return images, shapes
+# %% ../nbs/library/experiment.ipynb #cda1edbb
+@patch
+def _images(self: Experiment, dataset, n, data, split, choose):
+    "The images, chosen or the first ones, and their description."
+    if not choose: return first_images(dataset, n, data, self.size, self.classes, split)
+    images = known_images(open_dataset(dataset, data, self.size, split), self.classes)
+    numbers = choose(images, n)
+    if not numbers or not all(0 <= k < len(images) for k in numbers):
+        raise ValueError(f"{dataset} has images 0 to {len(images) - 1:,}; requested: {numbers or 'none'}.")
+    images = images.take(numbers)
+    if shapes := describe_shapes(images): print(shapes)
+    return images, shapes
 
-    @property
-    def model(self): return next(iter(self.models.values()), None)
-    @property
-    def size(self): return self.model.resolution if self.model else SIZE
-    @property
-    def classes(self): return self.model.classes if self.model else []
+@patch
+def batches(
+    self: Experiment,
+    batch: int = 16,  # images at a time
+    numbers=None,     # of the images; None: all
+) -> Iterator[tuple[list[int], torch.Tensor]]: # (numbers, x (B,3,S,S) in [0, 1])
+    "Yields the images in batches; on a GPU a thread reads ahead."
+    numbers = list(range(len(self.images)) if numbers is None else numbers)
+    if not numbers: return
+    coming = loader(self.images.take(numbers), batch)
+    for k, (x, _) in enumerate(coming if self.device == "cpu" else ahead(coming)):
+        yield numbers[k*batch:(k + 1)*batch], x
 
-    def batches(self, batch: int = 16, numbers=None):
-        "Yields (numbers, x (B,3,S,S) in [0, 1]), of all images or of those named."
-        numbers = list(range(len(self.images)) if numbers is None else numbers)
-        if not numbers: return
-        coming = loader(self.images.take(numbers), batch)
-        for k, (x, _) in enumerate(coming if self.device == "cpu" else ahead(coming)):
-            yield numbers[k*batch:(k + 1)*batch], x
+@patch
+def gray(self: Experiment, x: torch.Tensor) -> torch.Tensor: # (B,1,S,S) in [0, 1]
+    "The input of every method for originals (B,3,S,S), rounded to 8 bits."
+    return to_8bit(to_gray(x, self.model.cfg.gray if self.model else "cie"))
 
-    def gray(self, x):
-        "The input (B,1,S,S) that every method gets of originals (B,3,S,S), rounded to 8 bits."
-        return to_8bit(to_gray(x, self.model.cfg.gray if self.model else "cie"))
+@patch
+def seeds(self: Experiment, numbers, seed: int = None) -> list[int]:
+    "The seeds of z for these images; `seed` replaces the experiment's."
+    return image_seeds([image_name(self.images, int(i)) for i in numbers], self.seed if seed is None else seed)
 
-    def seeds(self, numbers, seed=None):
-        "The seeds of z for these images, of the experiment's `seed` or another."
-        return image_seeds([image_name(self.images, int(i)) for i in numbers], self.seed if seed is None else seed)
+# %% ../nbs/library/experiment.ipynb #94a0c19e
+@patch
+def labels(
+    self: Experiment,
+    numbers,               # of the images
+    x_gray: torch.Tensor,  # (B,1,S,S) in [0, 1]
+) -> torch.Tensor: # classes (B,) or class weights (B,n); None for all classes alike
+    "The classes that the methods receive."
+    if not self.classes or self.label == "none": return None
+    n = len(self.classes)
+    if self.y is not None and self.label in ("true", "wrong"):
+        y = self.y[list(numbers)]
+        return y if self.label == "true" else (y + n//2) % n
+    p = self.probabilities(numbers, x_gray)
+    if self.label == "hedged": return hedged(p, self.classes)
+    p = restrict(p, self.classes)
+    if self.label == "mixed": return p
+    return p.argmax(1) if self.label != "wrong" else (p.argmax(1) + n//2) % n
 
-    def labels(self, numbers, x_gray):
-        "What the methods are told of these images: classes (B,), weights of the classes (B,n), or None."
-        if not self.classes or self.label == "none": return None
-        if self.y is not None and self.label in ("true", "wrong"):
-            y = self.y[list(numbers)]
-            return y if self.label == "true" else (y + len(self.classes)//2) % len(self.classes)
-        p = self.probabilities(numbers, x_gray)
-        if self.label == "hedged": return hedged(p, self.classes)
-        p = restrict(p, self.classes)
-        guess = p.argmax(1)
-        return p if self.label == "mixed" else guess if self.label != "wrong" else (guess +
-                len(self.classes)//2) % len(self.classes)
+@patch
+def probabilities(self: Experiment, numbers, x_gray: torch.Tensor) -> torch.Tensor: # (B,1000)
+    "The classifier's probabilities for gray images (B,1,S,S), computed once for each image."
+    if new := [k for k, i in enumerate(numbers) if i not in self._probabilities]:
+        self._classifier = self._classifier or EfficientNetLite0().to(self.device)
+        p = self._classifier.classify(x_gray[new].to(self.device).expand(-1, 3, -1, -1)).cpu()
+        self._probabilities |= zip((numbers[k] for k in new), p)
+    return torch.stack([self._probabilities[i] for i in numbers])
 
-    def probabilities(self, numbers, x_gray):
-        "The classifier's probabilities (B,1000) for gray images, computed once for each."
-        if new := [k for k, i in enumerate(numbers) if i not in self._probabilities]:
-            self._classifier = self._classifier or EfficientNetLite0().to(self.device)
-            p = self._classifier.classify(x_gray[new].to(self.device).expand(-1, 3, -1, -1)).cpu()
-            self._probabilities |= zip((numbers[k] for k in new), p)
-        return torch.stack([self._probabilities[i] for i in numbers])
+# %% ../nbs/library/experiment.ipynb #c1d0e7b4
+@patch
+def colorize(
+    self: Experiment,
+    name: str,             # a method
+    numbers,               # of the images
+    x_gray: torch.Tensor,  # (B,1,S,S) in [0, 1]
+) -> torch.Tensor: # (B,3,S,S) in [0, 1], rounded to 8 bits, on the CPU
+    "The method's colorization of gray images; a ValueError for NaN."
+    if name in self.folders: return self.folders[name].read(numbers)
+    if name == "gray": return x_gray.expand(-1, 3, -1, -1)
+    y, started = self.labels(numbers, x_gray), time.perf_counter()
+    with precise(self.precision, self.device):
+        x = self.fast[name].colorize_batch(x_gray.to(self.device), y if y is None else y.to(self.device),
+                                           self.seeds(numbers)).float().cpu()
+    self.seconds[name] += time.perf_counter() - started
+    if not x.isfinite().all():
+        broken = numbers[int((~x.isfinite()).flatten(1).any(1).nonzero()[0])]
+        raise ValueError(f"{name} gave NaN for image {broken} at {self.precision}: "
+                         f"its weights are damaged, or need float32.")
+    return to_8bit(x)
 
-    def colorize(self, name, numbers, x_gray):
-        """What the method `name` makes of gray images (B,1,S,S): RGB (B,3,S,S) in [0, 1] of 8 bits, on the CPU;
-        ValueError for NaN."""
-        if name in self.folders: return self.folders[name].read(numbers)
-        if name == "gray": return x_gray.expand(-1, 3, -1, -1)
-        y, started = self.labels(numbers, x_gray), time.perf_counter()
-        with precise(self.precision, self.device):
-            made = self.fast[name].colorize_batch(x_gray.to(self.device), y if y is None else y.to(self.device),
-                                                  self.seeds(numbers)).float().cpu()
-        self.seconds[name] += time.perf_counter() - started
-        if not made.isfinite().all():
-            broken = numbers[int((~made.isfinite()).flatten(1).any(1).nonzero()[0])]
-            raise ValueError(f"{name} gave numbers that are no colours (NaN) for image {broken}, at {self.precision}: "
-                             f"its weights are damaged or need float32.")
-        return to_8bit(made)
+# %% ../nbs/library/experiment.ipynb #fcb576e3
+@patch
+def images_seen(self: Experiment, name: str) -> int:
+    "The number of training images of a method's network; None when it is unknown."
+    info = self.models[name].info if name in self.models else {}
+    return info.get("training", info).get("images_seen")
 
-    def images_seen(self, name):
-        "How many images the network of a method saw in its training; None where that is not known."
-        info = self.models[name].info if name in self.models else {}
-        return info.get("training", info).get("images_seen")
+@patch
+def notes(self: Experiment, name: str) -> list[str]:
+    "The table's notes on a method's images."
+    if name in self.folders: return [self.folders[name].note]
+    if name not in self.models: return []
+    seen, ours = self.images_seen(name), isinstance(self.models[name], Colorizer)
+    what = f"`{Path(self.methods[name].weights).name}`" if ours else "the method's idea in a small network"
+    published = "the paper's own model" if name == "Ours" else "its authors' network" if name in PAPER else ""
+    return [f"measured: {what} at {self.size} pixels" + (f" after {seen:,} training images" if seen else "") +
+            (f"; published: {published}" if published else "")]
 
-    def notes(self, name) -> list[str]:
-        "What the reader has to know about a method's images."
-        if name in self.folders: return [self.folders[name].note]
-        if name not in self.models: return []
-        m, seen = self.methods[name], self.images_seen(name)
-        what = f"`{Path(m.weights).name}`" if isinstance(self.models[name],
-                                                         Colorizer) else "the method's idea in a small network"
-        published = "the paper's own model" if name == "Ours" else "its authors' network" if name in PAPER else ""
-        return [f"measured: {what} at {self.size} pixels" + (f" after {seen:,} training images" if seen else "") +
-                (f"; published: {published}" if published else "")]
+def _weights_file(m: Asked) -> Path:
+    if m.baseline: return mini_weights(m.baseline)
+    return Path(m.weights) if m.weights.endswith(".safetensors") else WEIGHTS/f"{m.weights}.safetensors"
 
-    def provenance(self) -> dict:
-        "Images, classes, weights, seed, code and machine."
-        files = {name: mini_weights(m.baseline) if m.baseline else Path(m.weights) if m.weights.endswith(".safetensors")
-                 else WEIGHTS/f"{m.weights}.safetensors"
-                 for name, m in self.methods.items() if name in self.models}
-        return {"dataset": self.images.name, "split": self.images.split, "images": len(self.images), "size": self.size,
-                "about": self.about,
-                "images_sha256": images_sha256(self.images), "labels": self.label_source,
-                "weights": {name: sha256(f) for name, f in files.items()},
-                "images_seen": {name: self.images_seen(name) for name in files},
-                "switches": asdict(self.model.cfg) if self.model else {},
-                "seed": self.seed, "commit": commit(repository()), "versions": versions(), **where_it_runs(self.device)}
+@patch
+def provenance(self: Experiment) -> dict:
+    "Images, classes, weights, seed, code and machine."
+    files = {name: _weights_file(m) for name, m in self.methods.items() if name in self.models}
+    return {"dataset": self.images.name, "split": self.images.split, "images": len(self.images), "size": self.size,
+            "about": self.about, "images_sha256": images_sha256(self.images), "labels": self.label_source,
+            "weights": {name: sha256(f) for name, f in files.items()},
+            "images_seen": {name: self.images_seen(name) for name in files},
+            "switches": asdict(self.model.cfg) if self.model else {},
+            "seed": self.seed, "commit": commit(repository()), "versions": versions(), **where_it_runs(self.device)}
 
 # %% ../nbs/library/experiment.ipynb #e0500edc
 def statistics_paths(
@@ -356,8 +398,7 @@ def statistics_paths(
     batch: int = 100, # images at a time
     device: str = "cpu",
 ) -> list[Path]:
-    """Where the originals' feature statistics are kept for each network: files of the cache folder, named by a hash of
-    their pixels, the network and all versions."""
+    "The cache file of the originals' statistics for each network, named by a hash of pixels, network and versions."
     pixels = hashlib.sha256()
     for x, _ in loader(dataset, batch): pixels.update((x*255).round().byte().numpy())
     about = [[b.name, b.precision, versions(), where_it_runs(device)["device"], pixels.hexdigest()] for b in backends]
@@ -365,14 +406,43 @@ def statistics_paths(
 
 @dataclass
 class Scored:
-    "What `score_methods` found."
-    scorers: dict   # name → its `metrics.Scorer`, joined over all processes
+    "Result of `score_methods`."
+    scorers: dict   # name → its `metrics.Scorer`, with the images of all processes
     scores: dict    # name → `metrics.Scores`
-    stages: dict    # what was done → seconds, of all processes together
-    seconds: dict   # name → seconds that it took to color
+    stages: dict    # stage → seconds, summed over the processes
+    seconds: dict   # name → seconds of coloring
     shown: dict     # name → its first pictures (n, 3, S, S), and "original"
 
 # %% ../nbs/library/experiment.ipynb #d38a31ec
+def _open_scorers(e, names, backends, perceptual, known, thread):
+    "A scorer for each method; the first one measures the originals, unless their statistics are `known`."
+    scorers, real = {}, known
+    for name in names:
+        scorers[name] = Scorer(*backends[:1], perceptual, *backends[1:], real=real, device=e.device, thread=thread)
+        perceptual, real = scorers[name].perceptual, scorers[name].real
+    return scorers
+
+def _score_images(e, scorers, numbers, batch, process, n_shown, each):
+    "Feeds this process's images to all scorers → [(number, pictures)] of the first `n_shown` images."
+    starts = range(process.rank*batch, len(numbers), process.world_size*batch)
+    mine, shown = [i for k in starts for i in numbers[k:k + batch]], []
+    for part, x in tqdm(e.batches(batch, mine), desc="score", unit="batch", mininterval=5, total=-(-len(mine)//batch)):
+        x_gray = e.gray(x)
+        colorized = {name: e.colorize(name, part, x_gray) for name in scorers}
+        for name, v in colorized.items(): scorers[name].update(v, x, part)
+        each(part, x, colorized)
+        shown += [(i, {name: v[k] for name, v in colorized.items()} | {"original": x[k]})
+                  for k, i in enumerate(part) if i in numbers[:n_shown]]
+    return shown
+
+def _gather_scores(scorers, names, process):
+    "(scores by name, seconds by stage); the processes divide the methods, since the distances take time."
+    mine = {name: (scorers[name].result(), scorers[name].stages) for name in names[process.rank::process.world_size]}
+    results = {name: v for part in process.gather(mine) for name, v in part.items()}
+    stages = {k: sum(s[k] for _, s in results.values()) for k in next(iter(results.values()))[1]}
+    return {name: results[name][0] for name in names}, stages
+
+# %% ../nbs/library/experiment.ipynb #278c331a
 def score_methods(
     e: Experiment,
     backend, beside=None,    # networks of the Fréchet distance; the first also of KID
@@ -380,47 +450,30 @@ def score_methods(
     batch: int = 16,         # images at a time
     numbers=None,            # of the images; None: all
     names=None,              # of the methods; None: all
-    process=Process(),       # one of those that share the images
-    cache: bool = False,     # keep the originals' statistics in the cache folder
-    n_shown: int = 8,        # pictures that are kept
-    each=lambda numbers, x, made: None,  # sees all pictures on the way
+    process=Process(),       # one of the processes that share the images
+    cache: bool = False,     # store the originals' statistics in the cache folder
+    n_shown: int = 8,        # number of pictures in the result
+    each=lambda numbers, x, colorized: None,  # called with every batch
 ) -> Scored:
     "Scores every method on every image; only sums, sampled features and the first pictures stay in memory."
     backends, names = [b for b in (backend, beside) if b], list(names or e.methods)
     numbers = list(range(len(e.images)) if numbers is None else numbers)
-    paths = process.broadcast(statistics_paths(e.images.take(numbers), backends, device=e.device) if cache
-                              and process.main else None)
+    images, use_cache = e.images.take(numbers), cache and process.main
+    paths = process.broadcast(statistics_paths(images, backends, device=e.device) if use_cache else None)
     known = [FeatureStatistics.load(p) for p in paths] if paths and all(p.exists() for p in paths) else None
-    scorers, shown, started = {}, [], dict(e.seconds)
+    started = dict(e.seconds)
     with ExitStack() as stack:
         thread = stack.enter_context(ThreadPoolExecutor(1)) if e.device != "cpu" else None
-        for name in names:
-            first = next(iter(scorers.values()), None)
-            scorers[name] = Scorer(backend, first.perceptual if first else perceptual, beside,
-                                   first.real if first else known, device=e.device, thread=thread)
-        starts = range(process.rank*batch, len(numbers), process.world_size*batch)
-        mine = [i for k in starts for i in numbers[k:k + batch]]  # the others score the rest
-        for part, x in tqdm(e.batches(batch, mine), desc="score", unit="batch", mininterval=5,
-                            total=-(-len(mine)//batch)):
-            x_gray = e.gray(x)
-            made = {name: e.colorize(name, part, x_gray) for name in names}
-            for name, v in made.items(): scorers[name].update(v, x, part)
-            each(part, x, made)
-            shown += [(i, {name: v[k] for name, v in made.items()} | {"original": x[k]}) for k,
-                      i in enumerate(part) if i in numbers[:n_shown]]
+        scorers = _open_scorers(e, names, backends, perceptual, known, thread)
+        shown = _score_images(e, scorers, numbers, batch, process, n_shown, each)
         for s in scorers.values(): s.gather(process)
     if paths and process.main and not known:
         for path, stats in zip(paths, next(iter(scorers.values())).real):
             path.parent.mkdir(parents=True, exist_ok=True)
             stats.save(path)
-    my_names = names[process.rank::process.world_size]  # the distances are shared, too
-    done = {name: v for part in process.gather({name: (scorers[name].result(), scorers[name].stages)
-                                                for name in my_names}) for name, v in part.items()}
     spent = process.gather({name: s - started[name] for name, s in e.seconds.items()})
     seconds = {name: sum(s[name] for s in spent) for name in e.seconds}
-    stages = {"coloring": sum(seconds.values())} | {k: sum(s[k] for _, s in done.values())
-                                                    for k in next(iter(done.values()))[1]}
-    first = [pictures for _,
-             pictures in sorted((v for part in process.gather(shown) for v in part), key=lambda v: v[0])]
-    return Scored(scorers, {name: done[name][0] for name in names}, stages, seconds,
-                  {name: torch.stack([p[name] for p in first]) for name in first[0]} if first else {})
+    scores, stages = _gather_scores(scorers, names, process)
+    pictures = [v for _, v in sorted((v for part in process.gather(shown) for v in part), key=lambda v: v[0])]
+    return Scored(scorers, scores, {"coloring": sum(seconds.values())} | stages, seconds,
+                  {name: torch.stack([p[name] for p in pictures]) for name in pictures[0]} if pictures else {})

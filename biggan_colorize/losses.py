@@ -29,7 +29,7 @@ def encoder_loss(
     x: Tensor,       # real, likewise
     perceptual,      # (x_fake, x) → (B,), see `perceptual` below; not called when its weight is 0
     w: LossWeights = LossWeights()
-):
+) -> Tensor:  # (), ≥ 0
     "Eq. 1: λ1·MSE(x_fake, x) + λ2·LPIPS(x_fake, x) → scalar; ValueError when the shapes differ."
     check_pair(x_fake, x)
     loss = w.mse * F.mse_loss(x_fake, x)
@@ -53,16 +53,16 @@ class VGGFeatureDistance(Frozen):
             self.register_buffer(name, torch.tensor(v).view(3, 1, 1), persistent=False)
         self.freeze()
 
-    def read_weights(self):
-        """The trunk's weights, from torchvision's VGG16 file in the torch hub folder; FileNotFoundError when it is not
-        there."""
+    def read_weights(self) -> dict[str, Tensor]:
+        """The trunk's weights, from torchvision's VGG16 file in the torch hub folder; FileNotFoundError when it is
+        missing."""
         try: path = weights_file("lpips-vgg")  # the same file
         except FileNotFoundError as e: raise FileNotFoundError(str(e).replace("lpips-vgg", self.name)) from None
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {k.removeprefix("features."): state[k] for k in state
                 if k.removeprefix("features.") in self.features.state_dict()}
 
-    def taps(self, x):
+    def taps(self, x) -> list[Tensor]:
         "The feature maps of `LAYERS`: short side to 256, central 224×224, ImageNet-normalized."
         h = (TF.center_crop(TF.resize(x, 256), 224) - self.mean) / self.std
         out = []
@@ -71,19 +71,17 @@ class VGGFeatureDistance(Frozen):
             if i in self.LAYERS: out.append(h)
         return out
 
-    def forward(self, x, x2):
+    def forward(self, x, x2) -> Tensor:  # (B,)
         check_pair(x, x2)
         terms = [(a.float() - b.float()).square().mean((1, 2, 3)) for a, b in zip(self.taps(x), self.taps(x2))]
         return torch.stack(terms).mean(0) / len(x)
 
 # %% ../nbs/core/losses.ipynb #7b0eeea8
 def perceptual(
-    # or "lpips-vgg" (paper), "vgg16-public" (public code), "lpips-alex", "lpips-squeeze"
-    name: str = "efficientnet-lite0",
+    name: str = "efficientnet-lite0",  # or "lpips-vgg" (paper), "vgg16-public", "lpips-alex", "lpips-squeeze"
     download: bool = False             # fetch the missing weights of an lpips network
-) -> nn.Module:
-    """A perceptual loss `(x_fake, x) → (B,)` by name; ValueError for an unknown one, FileNotFoundError when its
-    weights are missing."""
+) -> nn.Module:                       # (x_fake, x) → (B,)
+    "A perceptual loss by name; ValueError for an unknown one, FileNotFoundError when its weights are missing."
     if name == VGGFeatureDistance.name: return VGGFeatureDistance()
     try: return perceptual_distance(name, download)
     except ValueError as e: raise ValueError(f"{str(e).rstrip('.')}, {VGGFeatureDistance.name}.") from None
@@ -93,7 +91,7 @@ def generator_loss(
     d_fake: Tensor,  # scores D(x_hat, c) of generated images, (B,1)
     loss_E: Tensor,  # eq. 1
     w: LossWeights = LossWeights()
-):
+) -> Tensor:  # ()
     "Eq. 2: −λ3·E[D(x_hat, c)] + L_E → scalar."
     return loss_E - w.adversarial * d_fake.mean()
 
@@ -102,7 +100,7 @@ def discriminator_loss(
     d_real: Tensor,  # scores D(x, c) of real images, (B,1)
     d_fake: Tensor,  # scores D(x_hat, c) of generated images, (B,1)
     w: LossWeights = LossWeights()
-):
+) -> Tensor:  # (), ≥ 0
     "Eq. 3, the hinge loss: −λ4·(E[min(0, −1 + D(x, c))] + E[min(0, −1 − D(x_hat, c))]) → scalar, ≥ 0."
     return w.discriminator * (F.relu(1 - d_real).mean() + F.relu(1 + d_fake).mean())
 
@@ -110,6 +108,6 @@ def discriminator_loss(
 def saturate(
     x: Tensor,            # RGB (B,3,H,W) in [0, 1]
     factor: float = 1.2   # 1 changes nothing (paper), 0 gives gray
-):
+) -> Tensor:  # RGB (B,3,H,W) in [0, 1]
     "Colours moved away from their Rec. 601 gray by `factor`, cut to [0, 1]: what the released run shows D as real."
     return TF.adjust_saturation(x, factor)

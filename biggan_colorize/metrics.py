@@ -10,9 +10,11 @@ __all__ = ['PSNR_CAP', 'NONE', 'FeatureStatistics', 'Measured', 'frechet_distanc
 # %% ../nbs/library/metrics.ipynb #f60b741b
 import contextlib, math, time, zipfile
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np, torch
+from fastcore.basics import patch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .color import colorfulness
@@ -24,43 +26,27 @@ class FeatureStatistics:
     "Mean, covariance and a random sample of feature vectors, gathered in a stream in float64."
     def __init__(self,
                  dim: int, # length of a vector
-                 keep: int = 0, # how many vectors to hold for KID
-                 seed: int = 0): # of the sample; streams that are merged later should differ in it
+                 keep: int = 0, # size of the random sample, for KID
+                 seed: int = 0): # of the sample; different for streams that are merged later
         self.dim, self.keep, self.seed, self.n = dim, keep, seed, 0
         self.mean, self._scatter = np.zeros(dim), np.zeros((dim, dim))
         self.kept, self._priority = np.zeros((0, dim), np.float32), np.zeros(0)
         self._factors, self._root = {}, None
 
-    def update(self, features, numbers=None):
-        """Add vectors (B, dim), an array or a tensor; returns itself; a ValueError for another shape or a number that
-        is not finite. `numbers` say which images they are, where processes share a set; by default the next ones.
-        What is held depends on them alone."""
+    def update(self,
+               features, # (B, dim), array or tensor
+               numbers=None, # (B,), the images' numbers where processes share a set; None: the next ones
+               ) -> "FeatureStatistics":
+        "Adds vectors and returns itself; a ValueError for another shape or a number that is not finite."
         f = np.asarray(features.detach().cpu() if isinstance(features, torch.Tensor) else features)
         if f.ndim != 2 or f.shape[1] != self.dim: raise ValueError(f"Expected features (B, {self.dim}), got {f.shape}.")
-        if not np.isfinite(f).all():
-            raise ValueError("The features hold NaN or infinity: an image or the network is broken.")
+        if not np.isfinite(f).all(): raise ValueError("The features hold NaN or infinity: check images and network.")
         if len(f) == 0: return self
-        d = f.astype(np.float64); mean = d.mean(0); d -= mean
+        d = f.astype(np.float64)
+        mean = d.mean(0)
+        d -= mean
         self._join(len(f), mean, d.T @ d)
-        if self.keep:
-            self._hold(f, self._draw(range(self.n - len(f), self.n) if numbers is None else numbers))
-        return self
-
-    def _draw(self, numbers):
-        "The seed's random number for each image: the k-th of its stream, however the images come."
-        rng, at, drawn = np.random.default_rng(self.seed), 0, []
-        for k in map(int, numbers):
-            rng.bit_generator.advance(k - at)
-            drawn.append(rng.random()); at = k + 1
-        return np.array(drawn)
-
-    def merge(self, other):
-        "Add everything `other` has seen; returns itself; the order of merging does not matter."
-        if (other.dim, other.keep) != (self.dim, self.keep):
-            raise ValueError(f"Cannot merge statistics of dim {other.dim}, keep {other.keep} into dim {self.dim}, keep "
-                             f"{self.keep}.")
-        if other.n: self._join(other.n, other.mean, other._scatter)
-        self._hold(other.kept, other._priority)
+        if self.keep: self._hold(f, self._draw(range(self.n - len(f), self.n) if numbers is None else numbers))
         return self
 
     def _join(self, n, mean, scatter):
@@ -70,56 +56,80 @@ class FeatureStatistics:
         self._scatter += np.outer(delta, delta*(self.n*n/total))
         self.n, self._root = total, None
 
-    def factors(self, resamples: int):
-        """`factor` of each bootstrap resample of the vectors held; computed once, for all the sets that are compared
-        with this one."""
-        if resamples not in self._factors:
-            f = torch.from_numpy(self.kept)
-            self._factors[resamples] = [factor(f, k) for k in bootstrap_indices(len(f), resamples)]
-        return self._factors[resamples]
-
-    def _hold(self, f, priority):
-        f, priority = np.concatenate([self.kept, f.astype(np.float32)]), np.concatenate([self._priority, priority])
-        first = np.argsort(priority)[:self.keep]
-        self.kept, self._priority, self._factors = f[first], priority[first], {}
-
-    def save(self, path):
-        "Writes everything to a .npz file, which is never left half-written."
-        with atomic_write(path) as part, open(part, "wb") as f:
-            np.savez(f, sizes=[self.n, self.keep, self.seed], mean=self.mean, scatter=self._scatter, kept=self.kept,
-                     priority=self._priority)
-
-    @classmethod
-    def load(cls, path):
-        "What `save` wrote; a ValueError for another file."
-        try:
-            with np.load(path) as file:
-                n, keep, seed, mean, scatter, kept, priority = *file["sizes"].tolist(), *(file[k]
-                        for k in ("mean", "scatter", "kept", "priority"))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
-            raise ValueError(f"{path} holds no statistics of features: {e}") from None
-        new = cls(len(mean), keep, seed)
-        new.n, new.mean, new._scatter, new.kept, new._priority = n, mean, scatter, kept, priority
-        return new
-
     @property
-    def cov(self):
+    def cov(self) -> np.ndarray:
         "Covariance (dim, dim), divided by n - 1; a ValueError below two images."
         if self.n < 2: raise ValueError(f"A covariance needs at least two images, got {self.n}.")
         return self._scatter/(self.n - 1)
 
-    @property
-    def root(self):
-        "The symmetric square root of `cov`; computed once, for all the sets that are compared with this one."
-        if self._root is None:
-            w, V = np.linalg.eigh(self.cov)
-            self._root = (V*np.sqrt(w.clip(0))) @ V.T
-        return self._root
+# %% ../nbs/library/metrics.ipynb #300b2e13
+@patch
+def _draw(self: FeatureStatistics, numbers):
+    "The seed's random number for each image: the k-th of its stream for image k."
+    rng, at, drawn = np.random.default_rng(self.seed), 0, []
+    for k in map(int, numbers):
+        rng.bit_generator.advance(k - at)
+        drawn.append(rng.random())
+        at = k + 1
+    return np.array(drawn)
+
+@patch
+def _hold(self: FeatureStatistics, f, priority):
+    f, priority = np.concatenate([self.kept, f.astype(np.float32)]), np.concatenate([self._priority, priority])
+    first = np.argsort(priority)[:self.keep]
+    self.kept, self._priority, self._factors = f[first], priority[first], {}
+
+@patch
+def merge(self: FeatureStatistics, other: FeatureStatistics) -> FeatureStatistics:
+    "Adds all vectors that `other` has seen and returns itself; the order of merging does not matter."
+    if (other.dim, other.keep) != (self.dim, self.keep):
+        raise ValueError(f"Cannot merge statistics of dim {other.dim}, keep {other.keep} into dim {self.dim}, keep "
+                         f"{self.keep}.")
+    if other.n: self._join(other.n, other.mean, other._scatter)
+    self._hold(other.kept, other._priority)
+    return self
+
+# %% ../nbs/library/metrics.ipynb #2a7960d8
+@patch(as_prop=True)
+def root(self: FeatureStatistics) -> np.ndarray: # (dim, dim)
+    "The symmetric square root of `cov`, computed once."
+    if self._root is None:
+        w, V = np.linalg.eigh(self.cov)
+        self._root = (V*np.sqrt(w.clip(0))) @ V.T
+    return self._root
+
+@patch
+def factors(self: FeatureStatistics, resamples: int) -> list:
+    "`factor` of each bootstrap resample of the sampled vectors, computed once."
+    if resamples not in self._factors:
+        f = torch.from_numpy(self.kept)
+        self._factors[resamples] = [factor(f, k) for k in bootstrap_indices(len(f), resamples)]
+    return self._factors[resamples]
+
+@patch
+def save(self: FeatureStatistics, path) -> None:
+    "Writes the statistics to a .npz file, atomically."
+    with atomic_write(path) as part, open(part, "wb") as f:
+        np.savez(f, sizes=[self.n, self.keep, self.seed], mean=self.mean, scatter=self._scatter, kept=self.kept,
+                 priority=self._priority)
+
+@patch(cls_method=True)
+def load(cls: FeatureStatistics, path) -> FeatureStatistics:
+    "Reads the file of `save`; a ValueError for another file."
+    try:
+        with np.load(path) as file:
+            n, keep, seed = file["sizes"].tolist()
+            mean, scatter, kept, priority = (file[k] for k in ("mean", "scatter", "kept", "priority"))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+        raise ValueError(f"{path} holds no statistics of features: {e}") from None
+    new = cls(len(mean), keep, seed)
+    new.n, new.mean, new._scatter, new.kept, new._priority = n, mean, scatter, kept, priority
+    return new
 
 # %% ../nbs/library/metrics.ipynb #5d07a768
 @dataclass(frozen=True)
 class Measured:
-    "A value, its spread where there is one, and what the reader has to know about it."
+    "A measured value, its standard deviation if known, and warnings for the reader."
     value: float
     std: float = None
     warnings: tuple = ()
@@ -131,9 +141,8 @@ def frechet_distance(
     "Fréchet distance of two sets in float64 (FID on Inception features); a ValueError below two images."
     if a.dim != b.dim:
         raise ValueError(f"Cannot compare features of {a.dim} and {b.dim} numbers: use one backend for both sets.")
-    notes = tuple(f"{n} images for {a.dim} features: the covariance is singular and the Fréchet distance is biased "
-                  f"upward"
-                  for n in sorted({a.n, b.n}) if n <= a.dim)
+    note = "the covariance is singular and the Fréchet distance is biased upward"
+    notes = tuple(f"{n} images for {a.dim} features: {note}" for n in sorted({a.n, b.n}) if n <= a.dim)
     cov = a.cov
     trace = np.sqrt(np.linalg.eigvalsh(b.root @ cov @ b.root).clip(0)).sum()
     return Measured(float(((a.mean - b.mean)**2).sum() + np.trace(cov) + np.trace(b.cov) - 2*trace), warnings=notes)
@@ -141,38 +150,37 @@ def frechet_distance(
 # %% ../nbs/library/metrics.ipynb #b52ac22d
 def factor(
     features: torch.Tensor, # (n, dim)
-    drawn=None, # (m,) int64, which of them the set holds, some more than once; all of them, once, when left out
-):
-    """Mean (dim,) and R (at most dim, dim) with RᵀR the covariance: all that a Fréchet distance takes of a set, in the
-    features' own precision."""
-    times = torch.ones(len(features)) if drawn is None else torch.bincount(torch.as_tensor(drawn),
-            minlength=len(features))
-    # a vector that comes twice has twice the weight
+    drawn=None, # (m,) int64, indices of the set's vectors, with repetitions; None: every vector once
+) -> tuple[torch.Tensor, torch.Tensor]: # mean (dim,), R (at most dim, dim) with RᵀR the covariance
+    "The mean and a factor of the covariance, which determine the Fréchet distance, in the features' own precision."
+    n = len(features)
+    times = torch.ones(n) if drawn is None else torch.bincount(torch.as_tensor(drawn), minlength=n)
+    # a repeated vector has a larger weight
     features, times = features[times > 0], times[times > 0, None].to(features.dtype)
     m = times.sum()
     mean = (features*times).sum(0)/m
     return mean, torch.linalg.qr((features - mean)*(times/(m - 1)).sqrt(), mode="r")[1]
 
 def frechet_of_factors(a, b) -> float:
-    "The Fréchet distance from two results of `factor`: no matrix root, and singular covariances do no harm."
+    "The Fréchet distance of two results of `factor`; it needs no matrix root and holds for singular covariances."
     (mean, R), (mean2, R2) = a, b
-    return float((mean - mean2).square().sum() + R.square().sum() + R2.square().sum() - 2*
-                 torch.linalg.svdvals(R @ R2.T).sum())
+    root = torch.linalg.svdvals(R @ R2.T).sum()
+    return float((mean - mean2).square().sum() + R.square().sum() + R2.square().sum() - 2*root)
 
 def bootstrap(
     measure, # (n,) int64 indices of images → a number or an array
     n: int, # images
     resamples: int = 20,
     seed: int = 0,
-) -> np.ndarray: # half the width of the 95 % interval: 1.96 standard deviations over the resamples
-    "How far a measure scatters when the images are drawn again with replacement."
+) -> np.ndarray: # half the width of the 95 % interval
+    "Half the 95 % interval of a measure, by resampling the images with replacement."
     return ci95_half_width([measure(k) for k in bootstrap_indices(n, resamples, seed)])
 
 def ci95_half_width(values) -> np.ndarray:
     "1.96 standard deviations of a measure's values over the resamples."
     return 1.96*np.std(values, axis=0, ddof=1)
 
-def bootstrap_indices(n: int, resamples: int, seed: int = 0):
+def bootstrap_indices(n: int, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
     "The indices of each resample, (n,) int64 with replacement; the same for every measure of n images."
     rng = np.random.default_rng(seed)
     return (rng.integers(0, n, n) for _ in range(resamples))
@@ -191,15 +199,15 @@ def mmd2(
 def _kernel_of_itself(f): return (f.square().sum(1)/f.shape[1] + 1).pow(3).double()
 
 def _sums(f, g, a, b, rows: int = 1000):
-    """The kernel's sum over f × g for each subset, a row of a (subsets, n) and b (subsets, n2), 1 where a vector is in
-    it; some rows of the kernel in memory at a time."""
+    """The kernel's sum over f × g for each subset. The rows of a (subsets, n) and b (subsets, n2) are 1 at the subset's
+    vectors. `rows` limits memory."""
     columns = sum(a[:, i:i + rows] @ _kernel(f[i:i + rows], g) for i in range(0, len(f), rows))
     return (columns*b).sum(1)
 
 def _mmd2_of_subsets(f, g, chosen):
     "`mmd2` of each pair of subsets, with the kernel of each pair of vectors computed once."
-    a, b = (torch.zeros(len(k), len(v), dtype=torch.float64).scatter_(1, torch.from_numpy(np.stack(k)), 1.) for v,
-            k in zip((f, g), zip(*chosen)))
+    a, b = (torch.zeros(len(k), len(v), dtype=torch.float64).scatter_(1, torch.from_numpy(np.stack(k)), 1.)
+            for v, k in zip((f, g), zip(*chosen)))
     m = len(chosen[0][0])
     own = ((_sums(v, v, k, k) - k @ _kernel_of_itself(v))/(m*(m - 1)) for v, k in ((f, a), (g, b)))
     return (sum(own) - 2*_sums(f, g, a, b)/m**2).tolist()
@@ -219,24 +227,23 @@ def kernel_distance(
     notes = (f"{n} images: KID on subsets of {m} instead of {subset_size}",) if m < subset_size else ()
     fa, fb = (torch.from_numpy(np.ascontiguousarray(f, dtype=np.float32)) for f in (fa, fb))
     chosen = [[rng.choice(len(f), m, replace=False) for f in (fa, fb)] for _ in range(subsets)]
-    values = (_mmd2_of_subsets if len(fa)*len(fb) < subsets*m**2 else lambda fa, fb,
-              chosen: [mmd2(fa[i], fb[j]) for i, j in chosen])(fa, fb, chosen)
+    if len(fa)*len(fb) < subsets*m**2: values = _mmd2_of_subsets(fa, fb, chosen)
+    else: values = [mmd2(fa[i], fb[j]) for i, j in chosen]
     return Measured(float(np.mean(values)), float(np.std(values)), notes)
 
 # %% ../nbs/library/metrics.ipynb #6df43d74
 def extrapolated(
     f: torch.Tensor, # features of one set, (n, dim)
-    f2: torch.Tensor, # of the other; in the same order when they are pairs
-    parts: tuple = (1, 2, 3), # into how many parts the images are divided
-) -> tuple: # images in a part, the mean distance of such parts, the distance at infinitely many images
-    """The line through the Fréchet distances of n, n/2 and n/3 images against 1/n, where 1/n is 0; a ValueError when a
-    part has no more images than features."""
+    f2: torch.Tensor, # of the other, in the same order for pairs
+    parts: tuple = (1, 2, 3), # numbers of parts that the images are divided into
+) -> tuple[list, list, float]: # images in a part, mean distance of such parts, distance at infinitely many images
+    "Extrapolates the Fréchet distance to 1/n = 0; a ValueError when a part has no more images than features."
     if len(f)//max(parts) <= f.shape[1]:
         raise ValueError(f"A line through {', '.join(str(len(f)//p) for p in parts)} images needs more than "
                          f"{f.shape[1]} of them, the length of the features.")
     sizes = [len(f)//p for p in parts]
-    d = [np.mean([frechet_of_factors(factor(a), factor(b)) for a, b in list(zip(f.split(m), f2.split(m)))[:p]]) for m,
-         p in zip(sizes, parts)]
+    d = [np.mean([frechet_of_factors(factor(a), factor(b)) for a, b in list(zip(f.split(m), f2.split(m)))[:p]])
+         for m, p in zip(sizes, parts)]
     return sizes, [float(v) for v in d], float(np.polyfit(1/np.array(sizes), d, 1)[1])
 
 # %% ../nbs/library/metrics.ipynb #4edabe97
@@ -259,17 +266,17 @@ def ssim(x_fake: torch.Tensor, x_real: torch.Tensor) -> np.ndarray:
     "SSIM of each pair (Wang et al. 2004), mean over channels, (B,); sides of at least 11 pixels."
     check_pair(x_fake, x_real)
     return np.array([structural_similarity(b, a, data_range=1., channel_axis=-1, gaussian_weights=True, sigma=1.5,
-                                           use_sample_covariance=False) for a,
-                                           b in zip(_images(x_fake), _images(x_real))])
+                                           use_sample_covariance=False)
+                     for a, b in zip(_images(x_fake), _images(x_real))])
 
 # %% ../nbs/library/metrics.ipynb #4a647cb1
 NONE = Measured(None)  # too few images
 
 @dataclass(frozen=True)
 class Scores:
-    "What one method scored on `n` images; a field is None when it was not measured."
+    "The scores of one method on `n` images; a field is None when it was not measured."
     n: int  # images
-    # Fréchet distance on `backend`, FID when it is "inception"; ±: half the bootstrap's 95 % interval, here and below
+    # Fréchet distance on `backend` (FID for "inception"); `_ci` is half the bootstrap's 95 % interval
     frechet: float
     frechet_ci: float
     frechet_beside: float
@@ -297,74 +304,32 @@ class Scores:
 
 # %% ../nbs/library/metrics.ipynb #a032b864
 class Scorer:
-    "Gathers every metric from pairs of batches; nothing but statistics and `keep` vectors stays in memory."
+    "Gathers every metric from pairs of batches; memory holds statistics and `keep` vectors only."
     def __init__(self,
-                 backend = JUDGE, # a name for `load_backend`, or a loaded one
-                 perceptual = OFFLINE, # a name for `perceptual_distance`, a loaded one, or None: not measured
-                 # another backend, by name or loaded, whose Fréchet distance stands beside the first one's
-                 beside = None,
-                 # `FeatureStatistics` of the same originals for each backend, from an earlier scorer's `real`
-                 real: list = None,
-                 keep: int = 5000, # vectors held for KID
+                 backend = JUDGE, # network of the Fréchet distance and KID: a name for `load_backend`, or loaded
+                 perceptual = OFFLINE, # a name for `perceptual_distance`, or loaded; None: not measured
+                 beside = None, # a second network for the Fréchet distance
+                 real: list = None, # the originals' `FeatureStatistics` for each network: an earlier `Scorer.real`
+                 keep: int = 5000, # vectors sampled for KID
                  subsets: int = 100, subset_size: int = 1000, # KID's
                  resamples: int = 20, # of the bootstrap; 0: no intervals
                  variant: str = "hasler", # colourfulness: "hasler" or "abs"
-                 precision: str = "float32", # of a backend that is named
-                 device: str = "cpu", # where the networks run
-                 # a ThreadPoolExecutor(1) for all that needs no network, so that the networks need not wait for it
-                 thread = None):
+                 precision: str = "float32", # of a backend that is given by name
+                 device: str = "cpu", # of the networks
+                 thread = None): # a ThreadPoolExecutor(1) for all work without networks
         self.backends = [load_backend(b, precision) if isinstance(b, str) else b for b in (backend, beside) if b]
         self.perceptual = perceptual_distance(perceptual) if isinstance(perceptual, str) else perceptual
         for net in (*self.backends, self.perceptual):
             if isinstance(net, torch.nn.Module): net.to(device)
-        self.fake, self.device = [FeatureStatistics(b.dim, keep) for b in self.backends], device
-        # seconds
-        self.stages = dict.fromkeys(("features", "perceptual distance", "statistics", "pixels", "distances"), 0.)
+        self.fake = [FeatureStatistics(b.dim, keep) for b in self.backends]
         self.real, self._given = real or [FeatureStatistics(b.dim, keep) for b in self.backends], real is not None
         if len(self.real) != len(self.backends):
             raise ValueError(f"Expected the originals' statistics of {len(self.backends)} backends, got "
                              f"{len(self.real)}.")
-        self.subsets, self.subset_size, self.resamples, self.variant, self._each = (subsets, subset_size, resamples,
-                variant, [])
-        self.thread, self._waiting, self._taken = thread, deque(), 0
-
-    @torch.no_grad()
-    def update(self,
-               x_fake: torch.Tensor, # (B, 3, H, W) in [0, 1], rounded to 8 bits here
-               x_real: torch.Tensor, # the originals, as decoded
-               numbers=None): # (B,), which images they are, where processes share them; by default the next ones
-        "Score one batch of pairs; returns itself."
-        check_pair(x_fake, x_real)
-        if not (0 <= x_real.min() and x_real.max() <= 1):
-            raise ValueError(f"Expected originals in [0, 1], got {float(x_real.min()):.3g} to "
-                             f"{float(x_real.max()):.3g}.")
-        x_fake, x_real = to_8bit(x_fake.detach().float().to(self.device)), x_real.float().to(self.device)
-        numbers = np.arange(self._taken, self._taken + len(x_fake)) if numbers is None else np.asarray(numbers)
-        self._taken += len(x_fake)
-        with self._timed("features"):
-            f = [[b.frechet_features(x) for b in self.backends]
-                 for x in ([x_fake] if self._given else [x_fake, x_real])]
-        with self._timed("perceptual distance"):
-            d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
-        if self.thread is None: self._accumulate(x_fake, x_real, numbers, f, d)
-        else:
-            self._waiting.append(self.thread.submit(self._accumulate, x_fake, x_real, numbers, f, d))
-            self._finish(2)
-        return self
-
-    @torch.no_grad()
-    def _accumulate(self, x_fake, x_real, numbers, f, d):
-        "What needs no network: statistics, colourfulness, PSNR and SSIM."
-        with self._timed("statistics"):
-            for sets, vectors in zip((self.fake, self.real), f):
-                for stats, v in zip(sets, vectors): stats.update(v, numbers)
-        with self._timed("pixels"):
-            color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
-            self._each.append(np.stack([numbers, *color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
-
-    def _finish(self, but: int = 0):
-        "Waits for what the thread has yet to do, but for the last few batches; what failed there is raised here."
-        while len(self._waiting) > but: self._waiting.popleft().result()
+        self.subsets, self.subset_size, self.resamples, self.variant = subsets, subset_size, resamples, variant
+        self.device, self.thread = device, thread
+        self.stages = dict.fromkeys(("features", "perceptual distance", "statistics", "pixels", "distances"), 0.)
+        self._each, self._waiting, self._taken = [], deque(), 0
 
     @contextlib.contextmanager
     def _timed(self, stage):
@@ -373,55 +338,106 @@ class Scorer:
         finally: self.stages[stage] += time.perf_counter() - start
 
     @property
-    def seconds(self): return sum(self.stages.values())
+    def seconds(self) -> float: return sum(self.stages.values())
 
-    def gather(self, process):
-        "Joins what the processes of `runs.distributed` have scored: each has all of it then; returns itself."
-        self._finish()
-        for stats in self.fake + self.real*(not self._given):
-            for rank, other in enumerate(process.gather(stats)):
-                if rank != process.rank: stats.merge(other)
-        self._each = [each for part in process.gather(self._each) for each in part]
-        self.stages = {k: sum(part[k] for part in process.gather(self.stages)) for k in self.stages}
-        return self
+# %% ../nbs/library/metrics.ipynb #d8cb9e70
+@patch
+@torch.no_grad()
+def update(
+    self: Scorer,
+    x_fake: torch.Tensor, # (B, 3, H, W) in [0, 1], rounded to 8 bits here
+    x_real: torch.Tensor, # the originals, as decoded
+    numbers=None, # (B,), the images' numbers where processes share them; None: the next ones
+) -> Scorer:
+    "Scores one batch of pairs; returns itself."
+    check_pair(x_fake, x_real)
+    if not (0 <= x_real.min() and x_real.max() <= 1):
+        raise ValueError(f"Expected originals in [0, 1], got {float(x_real.min()):.3g} to {float(x_real.max()):.3g}.")
+    x_fake, x_real = to_8bit(x_fake.detach().float().to(self.device)), x_real.float().to(self.device)
+    numbers = np.arange(self._taken, self._taken + len(x_fake)) if numbers is None else np.asarray(numbers)
+    self._taken += len(x_fake)
+    with self._timed("features"):
+        f = [[b.frechet_features(x) for b in self.backends] for x in ([x_fake] if self._given else [x_fake, x_real])]
+    with self._timed("perceptual distance"):
+        d = self.perceptual(x_fake, x_real).cpu().numpy() if self.perceptual else np.full(len(x_fake), np.nan)
+    if self.thread is None: self._accumulate(x_fake, x_real, numbers, f, d)
+    else: self._waiting.append(self.thread.submit(self._accumulate, x_fake, x_real, numbers, f, d))
+    self._finish(2)
+    return self
 
-    def result(self) -> Scores:
-        """The scores so far, without distances where images are too few; a ValueError without any or when `real` has
-        another number."""
-        self._finish()
-        fake, real = self.fake[0], self.real[0]
-        n = fake.n
-        if not n: raise ValueError("Scores need at least one image, got 0.")
-        if real.n != n:
-            raise ValueError(f"{n} images were scored against statistics of {real.n} originals: give the statistics of "
-                             f"the same originals.")
-        with self._timed("distances"):
-            distances = [(frechet_distance(a, b), self._frechet_ci(a, b)) for a,
-                         b in zip(self.fake, self.real)] if n >= 2 else []
-            (fd, fd_ci), (fd2, fd2_ci) = (distances + [(NONE, None)]*2)[:2]
-            kid = kernel_distance(fake.kept, real.kept, self.subsets, self.subset_size) if n >= 4 else NONE
-        each = np.concatenate(self._each)
-        each = each[each[:, 0].argsort(), 1:]; c, c_real, p, s, d = (float(v) for v in each.mean(0))
-        c_ci, _, p_ci, _, d_ci = bootstrap(lambda k: each[k].mean(0), n,
-                                           self.resamples).tolist() if self.resamples and n >= 2 else [None]*5
-        equal = int((each[:, 2] >= PSNR_CAP).sum())
-        too_few = (f"{n} image{'s'*(n > 1)}: a Fréchet distance takes two at least, KID four",) if n < 4 else ()
-        notes = too_few + fd.warnings + kid.warnings + ((f"{equal} images equal their originals: PSNR taken as "
-                                                         f"{PSNR_CAP:.1f} dB",) if equal else ())
-        return Scores(n, fd.value, fd_ci, fd2.value, fd2_ci, kid.value, kid.std, c, c_ci, c_real, c - c_real, p, p_ci,
-                      s, *((d, d_ci) if self.perceptual else (None, None)),
-                      *([b.name for b in self.backends] + [None])[:2], self.backends[0].precision,
-                      self.perceptual.name if self.perceptual else None, self.variant,
-                      notes, self.seconds)
+@patch
+@torch.no_grad()
+def _accumulate(self: Scorer, x_fake, x_real, numbers, f, d):
+    "The work without networks: statistics, colourfulness, PSNR and SSIM."
+    with self._timed("statistics"):
+        for sets, vectors in zip((self.fake, self.real), f):
+            for stats, v in zip(sets, vectors): stats.update(v, numbers)
+    with self._timed("pixels"):
+        color = [colorfulness(x, self.variant).cpu().numpy() for x in (x_fake, x_real)]
+        self._each.append(np.stack([numbers, *color, psnr(x_fake, x_real), ssim(x_fake, x_real), d], 1))
 
-    def _frechet_ci(self, fake, real):
-        """Half the 95 % interval, from the vectors held and scaled to all images; None where the two sets' vectors are
-        not of the same images."""
-        if not self.resamples or not np.array_equal(fake._priority, real._priority): return None
-        f = torch.from_numpy(fake.kept)
-        again = zip(bootstrap_indices(len(f), self.resamples), real.factors(self.resamples))
-        return float(ci95_half_width([frechet_of_factors(factor(f, k), of_real) for k, of_real in again])*
-                     math.sqrt(len(f)/fake.n))
+@patch
+def _finish(self: Scorer, pending: int = 0):
+    "Waits until at most `pending` batches are left to the thread, and raises its errors."
+    while len(self._waiting) > pending: self._waiting.popleft().result()
+
+# %% ../nbs/library/metrics.ipynb #e060f301
+@patch
+def gather(self: Scorer, process) -> Scorer:
+    "Joins the results of all processes of `runs.distributed`, in each of them; returns itself."
+    self._finish()
+    for stats in self.fake + self.real*(not self._given):
+        for rank, other in enumerate(process.gather(stats)):
+            if rank != process.rank: stats.merge(other)
+    self._each = [each for part in process.gather(self._each) for each in part]
+    self.stages = {k: sum(part[k] for part in process.gather(self.stages)) for k in self.stages}
+    return self
+
+@patch
+def _frechet_ci(self: Scorer, fake: FeatureStatistics, real: FeatureStatistics):
+    "Half the 95 % interval; None when the two samples are not of the same images."
+    if not self.resamples or not np.array_equal(fake._priority, real._priority): return None
+    f = torch.from_numpy(fake.kept)
+    resampled = zip(bootstrap_indices(len(f), self.resamples), real.factors(self.resamples))
+    distances = [frechet_of_factors(factor(f, k), of_real) for k, of_real in resampled]
+    return float(ci95_half_width(distances)*math.sqrt(len(f)/fake.n))
+
+@patch
+def _distances(self: Scorer, n: int):
+    "Fréchet distances of up to two networks with their intervals, and KID; `NONE` with too few images."
+    pairs = zip(self.fake, self.real) if n >= 2 else ()
+    frechet = [(frechet_distance(a, b), self._frechet_ci(a, b)) for a, b in pairs]
+    kid = kernel_distance(self.fake[0].kept, self.real[0].kept, self.subsets, self.subset_size) if n >= 4 else NONE
+    return *(frechet + [(NONE, None)]*2)[:2], kid
+
+# %% ../nbs/library/metrics.ipynb #5a85954b
+@patch
+def result(self: Scorer) -> Scores:
+    "The scores so far, without distances for too few images; a ValueError without images or for other originals."
+    self._finish()
+    n, n_real = self.fake[0].n, self.real[0].n
+    if not n: raise ValueError("Scores need at least one image, got 0.")
+    if n_real != n: raise ValueError(
+        f"{n} images were scored against statistics of {n_real} originals: give the statistics of the same originals.")
+    with self._timed("distances"): (fd, fd_ci), (fd2, fd2_ci), kid = self._distances(n)
+    each = np.concatenate(self._each)
+    each = each[each[:, 0].argsort(), 1:]
+    c, c_real, p, s, d = (float(v) for v in each.mean(0))
+    resamples = self.resamples if n >= 2 else 0
+    c_ci, _, p_ci, _, d_ci = bootstrap(lambda k: each[k].mean(0), n, resamples).tolist() if resamples else [None]*5
+    equal = int((each[:, 2] >= PSNR_CAP).sum())
+    too_few = (f"{n} image{'s'*(n > 1)}: a Fréchet distance takes two at least, KID four",) if n < 4 else ()
+    capped = (f"{equal} images equal their originals: PSNR taken as {PSNR_CAP:.1f} dB",) if equal else ()
+    return Scores(n=n, frechet=fd.value, frechet_ci=fd_ci, frechet_beside=fd2.value, frechet_beside_ci=fd2_ci,
+                  kid=kid.value, kid_std=kid.std, colorfulness=c, colorfulness_ci=c_ci,
+                  colorfulness_real=c_real, colorfulness_difference=c - c_real,
+                  psnr=p, psnr_ci=p_ci, ssim=s,
+                  perceptual=d if self.perceptual else None, perceptual_ci=d_ci if self.perceptual else None,
+                  backend=self.backends[0].name, backend_beside=self.backends[1].name if self.backends[1:] else None,
+                  precision=self.backends[0].precision,
+                  perceptual_backend=self.perceptual.name if self.perceptual else None,
+                  colorfulness_variant=self.variant, seconds=self.seconds,
+                  warnings=too_few + fd.warnings + kid.warnings + capped)
 
 # %% ../nbs/library/metrics.ipynb #78e4baf4
 def score(

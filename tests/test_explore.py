@@ -2,7 +2,6 @@
 without the repository's figures works."""
 import io, json, subprocess, sys
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest

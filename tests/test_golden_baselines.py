@@ -4,9 +4,7 @@ CASES. `states` makes the weight files, {file name: {key: tensor}}; they are wri
 `load_baseline`, so the strict loader is tested as well. `outputs` gives {key of io.pth: what our network gives};
 each has to agree to TOLERANCE of the expected output's range, unless `tolerance` has another number for that key,
 with its reason."""
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Callable
 
 import numpy as np

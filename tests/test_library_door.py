@@ -1,5 +1,4 @@
 "The models from Python: what a picture, a label and a seed may be, and the sentence for what they may not be."
-import io
 import numpy as np
 import pytest
 import skimage.data

@@ -1,4 +1,4 @@
-"Every link in the notebooks and the README leads to a file."
+"Every link in the notebooks, the README and the other pages of the repository leads to a file."
 import json, re
 
 import pytest
@@ -11,7 +11,7 @@ def targets(text):
     return [a or b for a, b in LINK.findall(text) if not re.match(r"[a-z]+:|data:", a or b)]
 
 def test_links_lead_to_files(root):
-    texts = [(root, "README.md", (root/"README.md").read_text(encoding="utf-8"))]
+    texts = [(path.parent, path.name, path.read_text(encoding="utf-8")) for path in root.glob("*.md")]
     for path in (root/"nbs").rglob("*.ipynb"):
         if ".ipynb_checkpoints" in path.parts: continue
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -22,7 +22,6 @@ def test_links_lead_to_files(root):
 
 @pytest.mark.parametrize("text, found",
                          [("[a](b.ipynb)", ["b.ipynb"]), ("![p](../f/p.png)", ["../f/p.png"]),
-                          ("[w](https://x.org)", []), ("[h](#here)", []),
-                                         ("[a](b.ipynb#there)", ["b.ipynb"]), ("```\n[a](b)\n```", []),
-                                         ('<img src="c.png">', ["c.png"])])
+                          ("[w](https://x.org)", []), ("[h](#here)", []), ("[a](b.ipynb#there)", ["b.ipynb"]),
+                          ("```\n[a](b)\n```", []), ('<img src="c.png">', ["c.png"])])
 def test_links_are_found(text, found): assert targets(text) == found

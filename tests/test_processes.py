@@ -1,6 +1,6 @@
 """Training shared among processes: it is the run of one process; workers may die, two machines may share the work, and
 only one process writes."""
-import json, os, signal, socket, subprocess, sys
+import json, os, socket, subprocess, sys
 
 import pytest
 import torch

@@ -1,6 +1,6 @@
 """What users reported about files, names, messages and interruptions (each test is one of their sentences), and the
 same kind of thing in other places."""
-import importlib.util, io, json, os, random, re, shutil, signal, subprocess, sys, time
+import importlib.util, io, json, os, random, re, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np

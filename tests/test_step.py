@@ -11,7 +11,7 @@ from biggan_colorize.baselines.mini import MINI_METHODS, mini_method, mini_prese
 from biggan_colorize.biggan import SpectralNorm
 from biggan_colorize.colorizer import Colorizer
 from biggan_colorize.data import load_arrays, photo_patches
-from biggan_colorize.fuse import Winograd, fuse
+from biggan_colorize.fuse import fuse
 from biggan_colorize.graphs import Captured, TapeGraph
 from biggan_colorize.precision import has_bfloat16
 from biggan_colorize.presets import get_preset

@@ -18,7 +18,7 @@ from ..data import as_image, check_seed, tensor_to_pil, to_rgb
 def gamut_bins(
     step: float = 10,  # side of the squares, Lab units
     n: int = 256       # RGB levels looked at, along each edge of the cube
-):
+) -> Tensor:
     "Centres (K,2) of the squares of the ab plane that some sRGB colour falls into, sorted by a, then b."
     v = torch.linspace(0, 1, n)
     p, q = (t.flatten() for t in torch.meshgrid(v, v, indexing="ij"))
@@ -32,14 +32,14 @@ def annealed_mean(
     logits: Tensor,   # (B,K,H,W)
     centres: Tensor,  # (K,2), Lab units
     T: float = 0.38   # 1: the mean; towards 0: the mode; the paper's choice lies between
-):
+) -> Tensor:
     "ab (B,2,H,W): the mean of the centres under softmax(logits / T), equation 5 of the ECCV paper."
     if T <= 0:
         raise ValueError(f"The temperature T has to be above 0, got {T}; a small one, such as 0.01, gives the mode.")
     return torch.einsum("bkhw,kc->bchw", (logits / T).softmax(1), centres)
 
 # %% ../../nbs/baselines/released/cic.ipynb #bc44ff35
-def conv_block(*widths, stride=1, dilation=1):
+def conv_block(*widths, stride=1, dilation=1) -> nn.Sequential:
     """3×3 convolutions from each width to the next, a ReLU after each, batch norm at the end; `stride` is the last
     convolution's."""
     layers = []
@@ -49,7 +49,7 @@ def conv_block(*widths, stride=1, dilation=1):
     return nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]))
 
 
-def up_conv(n_in, n_out):
+def up_conv(n_in, n_out) -> nn.ConvTranspose2d:
     "The transposed convolution that doubles the size."
     return nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
 
@@ -57,13 +57,13 @@ def up_conv(n_in, n_out):
 class CIC(Baseline):
     """What the two networks share: L of the photograph squashed to 256×256 in, ab out, stretched over the photograph's
     own L."""
-    def example(self): return torch.zeros(1, 1, 256, 256),
+    def example(self) -> tuple: return torch.zeros(1, 1, 256, 256),
 
     @torch.no_grad()
     def colorize(self,
         image,                # as `Colorizer.colorize` takes it; of its colours only L is looked at
         label=None, seed=0    # not used: the network knows no classes and draws nothing
-    ):
+    ) -> Image.Image:
         """PIL RGB of the same size: squashed to 256×256 (PIL bicubic, antialiased), coloured, ab stretched bilinearly,
         L kept, clipped."""
         image, seed = to_rgb(as_image(image)), check_seed(seed)
@@ -87,23 +87,23 @@ class ECCV16(CIC):
                                     nn.Conv2d(256, 313, 1))
         self.model_out = nn.Conv2d(313, 2, 1, bias=False)
 
-    def features(self, L):
+    def features(self, L) -> list[Tensor]:
         "The output of each block, the 313 logits last."
         x, out = (L - 50) / 100, []
         for i in range(1, 9): out.append(x := getattr(self, f"model{i}")(x))
         return out
 
     @property
-    def centres(self):
+    def centres(self) -> Tensor:
         "The centres (313,2) of the squares that the weights hold, in Lab units."
         return 110 * self.model_out.weight[:, :, 0, 0].T
 
-    def forward(self, L):
+    def forward(self, L) -> Tensor:
         ab = self.model_out(self.features(check_sides(L))[-1].softmax(1))
         return 110 * F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
 
 
-def check_sides(L):
+def check_sides(L) -> Tensor:
     "`L` itself; a ValueError when its sides are no multiples of 8."
     H, W = L.shape[-2:]
     if H % 8 or W % 8: raise ValueError(f"Height and width have to be multiples of 8; the input is {H}×{W}.")
@@ -132,7 +132,7 @@ class SiggraphNet(nn.Module):
         self.model_class = alone(nn.Conv2d(256, 529, 1))  # 23×23 squares of ab, for training; not used for colorizing
         self.model_out = nn.Sequential(nn.Conv2d(128, 2, 1), nn.Tanh())
 
-    def run(self, x, exchange=lambda name, f: f):
+    def run(self, x, exchange=lambda name, f: f) -> Tensor:
         "The network on (B,4,H,W), each named feature f replaced by `exchange(name, f)` for all that follows."
         f1 = exchange("conv1_2", self.model1(check_sides(x)))
         f2 = exchange("conv2_2", self.model2(f1[..., ::2, ::2]))
@@ -146,7 +146,7 @@ class SiggraphNet(nn.Module):
         f = exchange("conv10_up", self.model10up(f) + self.model1short10(f1))
         return self.model_out(exchange("conv10_2", self.model10(f)))
 
-    def forward(self, x): return self.run(x)
+    def forward(self, x) -> Tensor: return self.run(x)
 
 # %% ../../nbs/baselines/released/cic.ipynb #e2755e4e
 class Siggraph17(SiggraphNet, CIC):
@@ -156,7 +156,7 @@ class Siggraph17(SiggraphNet, CIC):
     def forward(self, L,
         hints=None,  # (B,2,H,W), ab in Lab units where the user gave a colour, else 0
         mask=None    # (B,1,H,W), 1 where the user gave a colour, else 0
-    ):
+    ) -> Tensor:
         if (hints is None) != (mask is None):
             raise ValueError("Hints and their mask go together: give both or neither.")
         if hints is None: hints, mask = L.new_zeros(len(L), 2, *L.shape[2:]), torch.zeros_like(L)

@@ -11,7 +11,8 @@ __all__ = ['BASELINES', 'Released', 'released', 'find_weights', 'published', 'sh
 import difflib, hashlib, importlib, math
 from dataclasses import dataclass
 from pathlib import Path
-import torch, torchvision
+import torch
+import torchvision  # noqa: F401 (it registers torch.ops.torchvision)
 from PIL import Image
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -70,7 +71,7 @@ BASELINES = {
 # %% ../../nbs/baselines/common.ipynb #1fba1885
 def released(
     name  # one of `BASELINES`
-):
+) -> Released:
     "The record of a method; ValueError with the nearest name for one that is not there."
     if name in BASELINES: return BASELINES[name]
     close = difflib.get_close_matches(str(name).lower(), BASELINES, n=1, cutoff=0.5)
@@ -81,7 +82,7 @@ def released(
 def find_weights(
     name,  # one of `BASELINES`
     path   # the weight file, or the folder that holds all files of the method
-):
+) -> list[Path]:
     """The paths of a method's weight files, in the order of its record; FileNotFoundError says which is missing and
     where to get it."""
     method, path = released(name), Path(path).expanduser()
@@ -102,13 +103,13 @@ def find_weights(
 def published(
     name,  # one of `BASELINES`
     path   # see `find_weights`
-):
+) -> dict:
     "{file name: whether its SHA-256 is the published one}, None where none was published."
     return {p.name: sha256(p) == sha if sha else None for p,
             sha in zip(find_weights(name, path), released(name).files.values())}
 
 
-def sha256(path):
+def sha256(path) -> str:
     "The SHA-256 of a file, in hexadecimal."
     digest = hashlib.sha256()
     with open(path, "rb") as f:
@@ -118,7 +119,7 @@ def sha256(path):
 # %% ../../nbs/baselines/common.ipynb #56761c24
 def plain_state(
     path  # a PyTorch file
-):
+) -> dict:
     """The tensors of a released file, {key: Tensor}, without fastai's wrapping and without the prefix `module.`;
     nothing in the file is run."""
     state = read_torch_file(path)
@@ -130,14 +131,14 @@ def plain_state(
 
 def whose(
     state: dict  # {key: Tensor}, or dictionaries of such
-):
+) -> list[str]:
     "The names of the methods that have a file with such tensors."
     parts = [state] + [v for v in state.values() if isinstance(v, dict)]
     def has(key, shape): return any(tuple(getattr(p.get(key), "shape", ())) == shape for p in parts)
     return [name for name, method in BASELINES.items() if any(has(*mark) for mark in method.marks)]
 
 
-def with_counters(model: nn.Module, state: dict):
+def with_counters(model: nn.Module, state: dict) -> dict:
     "`state` with batch norm's `num_batches_tracked`, as zeros, where `model` has one and `state` has not."
     return {k: torch.zeros((), dtype=torch.int64) for k in model.state_dict()
             if k.endswith(".num_batches_tracked")} | state
@@ -148,7 +149,7 @@ def load_released(
     state: dict,       # {key: Tensor}
     what: str,         # how an error names the file
     name: str          # one of `BASELINES`
-):
+) -> nn.Module:
     """`model` with exactly these tensors, in eval mode; one ValueError when a key or shape differs, or when the file
     is another method's."""
     try: return load_strict(model, with_counters(model, state), what).eval()
@@ -173,12 +174,12 @@ class Baseline(nn.Module):
         return load_released(model, plain_state(file), str(file), cls.name)
 
     @property
-    def device(self): return next(self.parameters()).device
+    def device(self) -> torch.device: return next(self.parameters()).device
 
 
 def baseline_class(
     name  # one of `BASELINES`
-):
+) -> type:
     "The class of a method; its module is imported only now."
     module, cls = released(name).target.split(":")
     return getattr(importlib.import_module(f"biggan_colorize.baselines.{module}"), cls)
@@ -196,7 +197,7 @@ def load_baseline(
 # %% ../../nbs/baselines/common.ipynb #37b2a7b0
 def _deformable(x, weight, *args, out_shape=None, **kwargs): return 2 * math.prod(out_shape) * math.prod(weight[1:])
 
-def operation_counter():
+def operation_counter() -> FlopCounterMode:
     "PyTorch's counter of operations (two for a multiply-add), with deformable convolution added."
     return FlopCounterMode(display=False, custom_mapping={torch.ops.torchvision.deform_conv2d: _deformable})
 
@@ -204,22 +205,22 @@ def operation_counter():
 def multiply_adds(
     model,   # anything to be called
     *inputs  # tensors; what is made in `shapes_only` is counted without being computed
-):
+) -> int:
     "Multiply-adds of `model(*inputs)`: convolutions, linear layers, matrix products."
     with operation_counter() as counter: model(*inputs)
     return counter.get_total_flops() // 2
 
-def shapes_only():
+def shapes_only() -> FakeTensorMode:
     "A context in which new tensors have a shape and no data: networks of any size are made, run and counted at once."
     return FakeTensorMode()
 
-def parameters(model: nn.Module):
+def parameters(model: nn.Module) -> int:
     "How many parameters a model has; buffers, such as batch norm's statistics, do not count."
     return sum(p.numel() for p in model.parameters())
 
 def cost(
     name  # one of `BASELINES`
-):
+) -> dict:
     "Parameters and multiply-adds of a method for one 256×256 photograph; no weights are needed."
     with shapes_only():
         model = baseline_class(name)().eval()
@@ -230,7 +231,7 @@ def cost(
 def architecture(
     model: nn.Module,
     *inputs  # of its forward
-):
+) -> list:
     """One row for each part (child) of a model in the order of their first use: name, shape of its output, parameters,
     multiply-adds."""
     rows, handles, counter = {}, [], operation_counter()
@@ -252,7 +253,7 @@ def architecture(
 
 def architecture_table(
     rows  # of `architecture`
-):
+) -> str:
     "The rows as Markdown, with their sum."
     lines = [f"| `{n}` | {' × '.join(map(str, shape))} | {p:,} | {ops / 1e9:.2f} |" for n, shape, p, ops in rows]
     total = f"| **sum** | | **{sum(r[2] for r in rows):,}** | **{sum(r[3] for r in rows) / 1e9:.2f}** |"
@@ -262,7 +263,7 @@ def architecture_table(
 # %% ../../nbs/baselines/common.ipynb #e0a8586f
 def lightness(
     image: Image.Image  # any mode
-):
+) -> Tensor:
     "CIE L of a photograph, (1,1,H,W) in 0..100."
     return rgb_to_lab(pil_to_tensor(image)[None])[:, :1]
 
@@ -271,7 +272,7 @@ def merge(
     L: Tensor,             # (B,1,H,W) in 0..100, at full size
     ab: Tensor,            # (B,2,h,w) in Lab units
     mode: str = "bilinear" # how ab is stretched: "bilinear" or "bicubic", without a filter
-):
+) -> Tensor:
     "RGB (B,3,H,W) in [0, 1]: ab stretched to the size of L and joined with it; colours that no screen has are clipped."
     if ab.shape[-2:] != L.shape[-2:]: ab = F.interpolate(ab, L.shape[-2:], mode=mode, align_corners=False)
     return lab_to_rgb(torch.cat([L, ab], 1), "clip")

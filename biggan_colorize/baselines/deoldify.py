@@ -33,9 +33,9 @@ class SpectralConv(nn.Module):
         self.register_buffer("weight_u", F.normalize(W @ v, dim=0))
         self.register_buffer("weight_v", v)
 
-    def sigma(self): return self.weight_u @ self.weight_orig.flatten(1) @ self.weight_v
+    def sigma(self) -> Tensor: return self.weight_u @ self.weight_orig.flatten(1) @ self.weight_v
 
-    def forward(self, x):
+    def forward(self, x) -> Tensor:
         conv = F.conv1d if self.weight_orig.ndim == 3 else F.conv2d
         return conv(x, self.weight_orig / self.sigma(), self.bias, padding=self.weight_orig.shape[-1] // 2)
 
@@ -48,7 +48,7 @@ class WeightNormConv(nn.Module):
         self.weight_g = nn.Parameter(torch.ones(n_out, 1, 1, 1))
         self.weight_v = nn.Parameter(nn.init.kaiming_normal_(torch.empty(n_out, n_in, 1, 1)))
 
-    def forward(self, x): return F.conv2d(x, self.weight_g * F.normalize(self.weight_v, dim=1), self.bias)
+    def forward(self, x) -> Tensor: return F.conv2d(x, self.weight_g * F.normalize(self.weight_v, dim=1), self.bias)
 
 # %% ../../nbs/baselines/released/deoldify.ipynb #8d99519d
 class SelfAttention(nn.Module):
@@ -59,7 +59,7 @@ class SelfAttention(nn.Module):
         self.query, self.key = SpectralConv(n, n // 8, 1, dims=1), SpectralConv(n, n // 8, 1, dims=1)
         self.value = SpectralConv(n, n, 1, dims=1)
 
-    def forward(self, x):
+    def forward(self, x) -> Tensor:
         f, g, h = (conv(x.flatten(2)).mT for conv in (self.query, self.key, self.value))   # (B, HW, channels)
         return x + self.gamma * F.scaled_dot_product_attention(g, f, h, scale=1.).mT.reshape(x.shape)
 
@@ -71,7 +71,7 @@ class ShuffleUp(nn.Module):
         super().__init__()
         self.conv = nn.Sequential(*conv)
 
-    def forward(self, x):
+    def forward(self, x) -> Tensor:
         x = F.pixel_shuffle(F.relu(self.conv(x)), 2)
         return F.avg_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
@@ -80,7 +80,7 @@ def resnet_body(
     block,      # torchvision's BasicBlock or Bottleneck
     depths,     # blocks of the four stages
     ch: int     # width of the first convolution
-):
+) -> nn.Sequential:
     "torchvision's ResNet up to its last stage, (B,3,H,W) → (B,8·ch·expansion,H/32,W/32), with any width."
     parts, n = [nn.Conv2d(3, ch, 7, 2, 3, bias=False), nn.BatchNorm2d(ch), nn.ReLU(), nn.MaxPool2d(3, 2, 1)], ch
     for i, depth in enumerate(depths):
@@ -97,7 +97,7 @@ def resnet_body(
     return nn.Sequential(*parts)
 
 # %% ../../nbs/baselines/released/deoldify.ipynb #51a48137
-def conv_relu_norm(n_in, n_out, attention=False):
+def conv_relu_norm(n_in, n_out, attention=False) -> nn.Sequential:
     "3×3 convolution under spectral norm, ReLU, batch norm, and self-attention where asked for."
     return nn.Sequential(SpectralConv(n_in, n_out), nn.ReLU(), nn.BatchNorm2d(n_out),
                          *([SelfAttention(n_out)] if attention else []))
@@ -113,7 +113,7 @@ class DecoderBlock(nn.Module):
         for name, a, b in zip(self.names, (n_up + n_skip, *widths), widths):
             self.add_module(name, conv_relu_norm(a, b, attention and name == self.names[-1]))
 
-    def forward(self, x, skip):
+    def forward(self, x, skip) -> Tensor:
         x = self.shuf(x)
         if x.shape[-2:] != skip.shape[-2:]: x = F.interpolate(x, skip.shape[-2:])
         x = F.relu(torch.cat([x, self.bn(skip)], 1))
@@ -127,7 +127,7 @@ class Residual(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Sequential(SpectralConv(n, n, bias=True), nn.ReLU()) for _ in range(2))
 
-    def forward(self, x): return x + self.layers[1](self.layers[0](x))
+    def forward(self, x) -> Tensor: return x + self.layers[1](self.layers[0](x))
 
 # %% ../../nbs/baselines/released/deoldify.ipynb #8daa8a9b
 class UNet(nn.ModuleList):
@@ -144,7 +144,7 @@ class UNet(nn.ModuleList):
         self.extend([ShuffleUp(WeightNormConv(n, 4 * n)), nn.Identity(),         # 8, and 9: joined with the input
                      Residual(n + 3), nn.Sequential(SpectralConv(n + 3, 3, 1, bias=True)), nn.Sigmoid()])
 
-    def forward(self, x):
+    def forward(self, x) -> Tensor:
         if x.shape[-2] % 16 or x.shape[-1] % 16:
             raise ValueError(f"Height and width have to be multiples of 16; the input is {x.shape[-2]}×{x.shape[-1]}.")
         parts, skips = list(self), []
@@ -178,7 +178,7 @@ def _fixed(x): return (x + 8192) >> 14   # from 14 binary places to whole number
 
 def rgb_to_yuv(
     a: np.ndarray  # (…,3) uint8, RGB
-):
+) -> np.ndarray:
     "OpenCV's 8-bit YUV: Y is Rec. 601 luma, U and V are blue and red minus it, around 128."
     r, g, b = np.moveaxis(a.astype(np.int32), -1, 0)
     y = _fixed(4899 * r + 9617 * g + 1868 * b)
@@ -187,7 +187,7 @@ def rgb_to_yuv(
 
 def yuv_to_rgb(
     a: np.ndarray  # (…,3) uint8, YUV
-):
+) -> np.ndarray:
     "The way back; what no RGB colour has is clipped, which changes its luma."
     y, u, v = np.moveaxis(a.astype(np.int32) - (0, 128, 128), -1, 0)
     return np.stack([y + _fixed(18678 * v), y + _fixed(-6472 * u - 9519 * v), y + _fixed(33292 * u)], -1).clip(0,
@@ -197,7 +197,7 @@ def yuv_to_rgb(
 def with_luma_of(
     image: Image.Image,    # RGB: gives Y
     colored: Image.Image  # RGB of the same size: gives U and V
-):
+) -> Image.Image:
     "The colour of one picture on the luma of another, PIL RGB."
     y, uv = rgb_to_yuv(np.asarray(image))[..., :1], rgb_to_yuv(np.asarray(colored))[..., 1:]
     return Image.fromarray(yuv_to_rgb(np.concatenate([y, uv], -1)))
@@ -208,7 +208,7 @@ MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.2
 def square_gray(
     image: Image.Image,  # RGB, any size
     side: int
-):
+) -> Tensor:
     "What the network sees of a photograph, (1,3,side,side): squashed to a square, gray, normalised."
     small = image.resize((side, side), Image.Resampling.BILINEAR).convert("LA").convert("RGB")
     return ((pil_to_tensor(small) - MEAN) / STD)[None]
@@ -217,7 +217,7 @@ def square_gray(
 def finish(
     image: Image.Image,  # the photograph, RGB
     x_hat: Tensor        # (1,3,S,S), the network's output
-):
+) -> Image.Image:
     "The network's colour at the photograph's size, on the photograph's luma, PIL RGB."
     rgb = ((x_hat[0].float() * STD + MEAN).clamp(0, 1) * 255).byte()             # truncated, not rounded
     small = Image.fromarray(rgb.permute(1, 2, 0).numpy())
@@ -229,16 +229,16 @@ class DeOldify(Baseline):
     # the published default for photographs; a sixteenth of the side of the square that the network sees
     render_factor = 35
 
-    def forward(self, x): return self.layers(x)
+    def forward(self, x) -> Tensor: return self.layers(x)
 
-    def example(self): return torch.zeros(1, 3, 16 * self.render_factor, 16 * self.render_factor),
+    def example(self) -> tuple: return torch.zeros(1, 3, 16 * self.render_factor, 16 * self.render_factor),
 
     @torch.no_grad()
     def colorize(self,
         image,                 # as `Colorizer.colorize` takes it; of its colours only luma is looked at
         label=None, seed=0,    # not used: the network knows no classes and draws nothing
         render_factor=None     # by default `self.render_factor`, 35
-    ):
+    ) -> Image.Image:
         "PIL RGB of the same size: squashed to a square, coloured, U and V enlarged, Y kept; no watermark."
         image, seed, factor = to_rgb(as_image(image)), check_seed(seed), render_factor or self.render_factor
         return finish(image, self(square_gray(image, 16 * factor).to(self.device)).cpu())

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights, maskrcnn_resnet50_fpn_v2
 from .cic import SiggraphNet
-from .common import Baseline, find_weights, lightness, load_released, merge, plain_state, with_counters
+from .common import (Baseline, find_weights, lightness, load_released, merge, plain_state,
+                                              with_counters)
 from ..biggan import load_strict, read_torch_file
 from ..color import rgb_to_lab
 from ..data import as_image, check_seed, pil_to_tensor, tensor_to_pil, to_rgb
@@ -27,7 +28,7 @@ SCALES = (1, 2, 4, 8)  # a feature map is so many times smaller than the squashe
 def check_boxes(
     boxes,  # N × (x1, y1, x2, y2)
     size    # (W, H) of the photograph
-):
+) -> list[tuple]:
     "The boxes cut to whole pixels, as tuples; ValueError for one that is not a box inside the photograph."
     W, H = size
     cut = []
@@ -50,7 +51,7 @@ def placements(
     boxes,     # N × (x1, y1, x2, y2), whole pixels
     size,      # (W, H) of the photograph
     side=256   # of the squashed photograph
-):
+) -> dict:
     """{scale: [(left, right, top, bottom, width, height) for each box]}: room around a box and its size, in pixels of
     the feature map of side/scale."""
     def place(x1, y1, x2, y2, S):
@@ -62,13 +63,13 @@ def placements(
 def place(
     x: Tensor,  # (1,C,h,w), an object's own map
     where       # one row of `placements`
-):
+) -> Tensor:
     "(1,C,S,S): `x` stretched to its box (bilinear), zeros around it."
     left, right, top, bottom, width, height = where
     return F.pad(F.interpolate(x, (height, width), mode="bilinear", align_corners=False), (left, right, top, bottom))
 
 
-def in_box(x, where):
+def in_box(x, where) -> Tensor:
     """(S,S) bool: which pixels of a map (…,S,S) lie in the box. Not `place` of ones: bilinear weights need not sum to
     1 exactly, and 10⁵ times the rest is much."""
     left, right, top, bottom, *_ = where
@@ -78,7 +79,7 @@ def in_box(x, where):
     return inside
 
 
-def weight_branch(n):
+def weight_branch(n) -> nn.Sequential:
     "Three convolutions from n channels to one map of weights, none of them negative."
     return nn.Sequential(nn.Conv2d(n, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
                          nn.Conv2d(16, 1, 3, padding=1), nn.ReLU())
@@ -90,7 +91,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.simple_instance_conv, self.simple_bg_conv = weight_branch(n), weight_branch(n)
 
-    def maps(self, objects, background, where):
+    def maps(self, objects, background, where) -> tuple:
         "The weights (1,N+1,S,S), the background's last, and the objects' features put in their places."
         outside = torch.ones_like(background[:, :1])
         scores, placed = [], []
@@ -146,18 +147,18 @@ class InstColor(Baseline):
             load_released(net, plain_state(file), str(file), cls.name)
         return model.eval()
 
-    def example(self, n=1):
+    def example(self, n=1) -> tuple:
         "A photograph with `n` objects, each a quarter of it."
         return torch.zeros(1, 1, 256, 256), torch.zeros(n, 1, 256, 256), placements([(64, 64, 192, 192)] * n,
                 (256, 256))
 
     @staticmethod
-    def without_hints(L):
+    def without_hints(L) -> Tensor:
         "The four input channels (N,4,H,W): L, no hints, and a mask of -0.5 everywhere."
         x = (L - 50) / 100
         return torch.cat([x, torch.zeros_like(x), torch.zeros_like(x), torch.full_like(x, -0.5)], 1)
 
-    def instance_features(self, crops):
+    def instance_features(self, crops) -> dict:
         "{name: G's feature of each crop}, as GF is given them: those named `_up` after the ReLU that follows them."
         seen = {}
         def note(name, f):
@@ -177,7 +178,7 @@ DETECTOR = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.url
 @functools.lru_cache
 def load_detector(
     path=None  # of the weights; by default where torchvision keeps them, in torch hub's folder
-):
+) -> nn.Module:
     """torchvision's Mask R-CNN (COCO) at score threshold 0.7; FileNotFoundError says where to get its weights, or how
     to do without."""
     path = Path(path).expanduser() if path else Path(torch.hub.get_dir()) / "checkpoints" / DETECTOR.rsplit("/", 1)[-1]
@@ -190,7 +191,7 @@ def load_detector(
     return load_strict(net, with_counters(net, read_torch_file(path)), str(path)).eval()
 
 
-def eight_bit_lightness(image):
+def eight_bit_lightness(image) -> Tensor:
     "CIE L (1,1,H,W) in 0..100, in OpenCV's 256 steps."
     return (lightness(image) * 2.55).round() / 2.55
 
@@ -200,7 +201,7 @@ def object_boxes(
     image: Image.Image,
     detector=None,  # [(3,H,W)] → [{"boxes", "scores"}]; by default `load_detector()`
     most: int = 8
-):
+) -> list[tuple]:
     "The objects' boxes in whole pixels, at most `most`, the best last; looked for on the lightness alone."
     x = (eight_bit_lightness(image)[0] / 100).expand(3, -1, -1)
     found = (detector or load_detector())([x])[0]
@@ -209,7 +210,7 @@ def object_boxes(
     return [tuple(b) for b in boxes if b[2] > b[0] and b[3] > b[1]]
 
 # %% ../../nbs/baselines/released/instcolor.ipynb #337d67ff
-def squashed_lightness(image):
+def squashed_lightness(image) -> Tensor:
     "L (1,1,256,256) of a photograph or crop, squashed in RGB (PIL bilinear, antialiased)."
     return lightness(image.resize((256, 256), Image.Resampling.BILINEAR))
 
@@ -217,7 +218,7 @@ def squashed_lightness(image):
 def full_size(
     small: Image.Image,  # the coloured 256×256 picture
     image: Image.Image   # the photograph
-):
+) -> Image.Image:
     "The colours of `small`, in 8-bit Lab, stretched over the photograph's own L."
     ab = rgb_to_lab(pil_to_tensor(small)[None])[:, 1:].round()
     return tensor_to_pil(merge(eight_bit_lightness(image), ab)[0])
@@ -230,7 +231,7 @@ def colorize(
     label=None, seed=0,   # not used: the networks know no classes and draw nothing
     # N × (x1, y1, x2, y2) in the photograph's pixels; None: `object_boxes` looks for them; []: as a whole
     boxes=None
-):
+) -> Image.Image:
     "PIL RGB of the same size."
     image, seed = to_rgb(as_image(image)), check_seed(seed)
     boxes = object_boxes(image) if boxes is None else check_boxes(boxes, image.size)

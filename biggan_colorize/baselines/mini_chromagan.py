@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from .cic import conv_block
 from .mini import MiniBaseline, MiniTrainer, net_input
-from ..color import gray_lightness, rgb_to_lab, to_gray
+from ..color import gray_lightness, to_gray
 from ..colorizer import ColorizerConfig
 
 # %% ../../nbs/baselines/mini/mini_chromagan.ipynb #d0757f37
@@ -35,14 +35,14 @@ class MiniChromaGAN(MiniBaseline):
                                    up(), conv_block(c // 8, c // 8),                      # 128
                                    nn.Conv2d(c // 8, 2, 3, padding=1), nn.Tanh())
 
-    def both(self, x_gray):
+    def both(self, x_gray) -> tuple:
         "ab, and the logits (B,n_classes) of the picture's class."
         t = self.trunk(net_input(x_gray))
         s, m = self.shared(t), self.middle(t)
         g = self.global_head(s)[:, :, None, None].expand(-1, -1, *m.shape[2:])
         return self.color(torch.cat([m, g], 1)), self.class_head(s)
 
-    def forward(self, x_gray, y=None): return self.both(x_gray)[0]
+    def forward(self, x_gray, y=None) -> Tensor: return self.both(x_gray)[0]
 
 # %% ../../nbs/baselines/mini/mini_chromagan.ipynb #aff20440
 class PatchCritic(nn.Module):
@@ -53,7 +53,7 @@ class PatchCritic(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
         self.out = nn.Conv2d(4 * ch, 1, 3, padding=1)
 
-    def forward(self, lab):
+    def forward(self, lab) -> Tensor:
         for conv in self.convs: lab = F.leaky_relu(conv(lab), 0.2)
         return self.out(lab).flatten(1)
 
@@ -63,7 +63,7 @@ def gradient_penalty(
     real: Tensor,  # (B,3,H,W)
     fake: Tensor,  # likewise
     t: Tensor = None  # (B,) in [0, 1], where between them; drawn when left out
-):
+) -> Tensor:
     """E[(‖∇ critic(x)‖ − 1)²] between real and generated pictures, the slope of the sum of a picture's scores; 0 where
     that is 1."""
     t = torch.rand(len(real), device=real.device) if t is None else t
@@ -76,27 +76,27 @@ class ChromaGANTrainer(MiniTrainer):
     # λ of the penalty and of the class, as published; ab in 0..1, as published
     PENALTY, CLASS, UNIT = 10., 0.003, 110 / 255
 
-    def networks(self):
+    def networks(self) -> tuple:
         model = super().networks()[0]
         return model, PatchCritic(2 * model.cfg.ch, model.halvings + 1)
 
-    def lab(self, x_gray, ab):
+    def lab(self, x_gray, ab) -> Tensor:
         "What the critic is shown: every channel in 0..1."
         return torch.cat([gray_lightness(x_gray) / 100, ab * self.UNIT + 0.5], 1)
 
-    def generate(self, part):
+    def generate(self, part) -> tuple:
         "ab and class logits; kept in the part, so that both updates use one pass."
         with self.autocast(): ab, logits = self.run_model.both(to_gray(part.x))
         return ab.float(), logits.float()
 
-    def loss_D(self, part):
+    def loss_D(self, part) -> dict:
         gray = to_gray(part.x)
         real, fake = self.lab(gray, self.target(part)), self.lab(gray, self.generated(part)[0].detach())
         with self.autocast(): d_real, d_fake = self.run_D(torch.cat([real, fake])).float().chunk(2)
         w = (d_fake - d_real).sum(1).mean()
         return {"D": w + self.PENALTY * gradient_penalty(self.run_D, real, fake), "W": -w}
 
-    def loss_G(self, part):
+    def loss_G(self, part) -> dict:
         ab, logits = self.generated(part)
         mse = F.mse_loss(self.UNIT * ab, self.UNIT * self.target(part))
         with self.autocast(): d = self.fast_D(self.lab(to_gray(part.x), ab)).float().mean()

@@ -21,7 +21,7 @@ def soft_table(
     centres: Tensor,  # (K,2), Lab units
     n: int = 5,       # nearest classes that share a colour
     sigma: float = 5. # of the Gaussian by which they share it, Lab units
-):
+) -> tuple:
     """The n nearest classes and their shares (sum 1), nearest first, of every whole-number colour of the ab plane: two
     tensors (221,221,n)."""
     v = torch.arange(-LIMIT, LIMIT + 1.)
@@ -34,7 +34,7 @@ def soft_table(
 def look_up(
     table,      # of `soft_table`, one of the two
     ab: Tensor  # (B,2,H,W), Lab units
-):
+) -> Tensor:
     "The table's entries (B,H,W,n) at the nearest whole-number colour."
     a, b = (ab.round().long().clamp(-LIMIT, LIMIT) + LIMIT).unbind(1)
     return table[a, b]
@@ -45,7 +45,7 @@ def color_prior(
     table,             # classes and shares, of `soft_table`
     n_classes: int,
     chunk: int = 1000
-):
+) -> Tensor:
     """How often each class is seen in the images, (K,), sum 1; every fourth pixel of every fourth row is looked at,
     each shared among its classes."""
     p = torch.zeros(n_classes, dtype=torch.float64)
@@ -58,7 +58,7 @@ def color_prior(
 def class_weights(
     p: Tensor,          # (K,), how often each class is seen
     mix: float = 0.5    # λ: 0 weighs by rarity alone, 1 not at all
-):
+) -> Tensor:
     "Equation 4: 1 / ((1 − λ) p + λ/K), scaled so that a pixel weighs 1 on average."
     w = 1 / ((1 - mix) * p + mix / len(p))
     return w / (p * w).sum()
@@ -69,7 +69,7 @@ def soft_cross_entropy(
     k: Tensor,       # (B,H,W,n), classes of the target, nearest first
     share: Tensor,   # (B,H,W,n), sum 1
     weights: Tensor  # (K,)
-):
+) -> Tensor:
     "Equation 2: cross-entropy with the soft target, each pixel times the weight of its nearest class, averaged."
     log_p = logits.float().log_softmax(1).permute(0, 2, 3, 1).gather(-1, k)
     return (weights[k[..., 0]] * -(share * log_p).sum(-1)).mean()
@@ -90,9 +90,9 @@ class MiniCIC(MiniBaseline):
             # 32
             up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))
 
-    def forward(self, x_gray, y=None): return self.net(net_input(x_gray))
+    def forward(self, x_gray, y=None) -> Tensor: return self.net(net_input(x_gray))
 
-    def ab(self, x_gray, y=None):
+    def ab(self, x_gray, y=None) -> Tensor:
         ab = annealed_mean(self(x_gray).float(), self.centres, self.T)
         return F.interpolate(ab, scale_factor=self.resolution // ab.shape[-1], mode="bilinear", align_corners=False)
 
@@ -106,7 +106,7 @@ class CICTrainer(MiniTrainer):
         self.table = [t.to(self.process.device) for t in self.table]
         return source
 
-    def loss_G(self, part):
+    def loss_G(self, part) -> dict:
         "At the side at which the network answers."
         with self.autocast(): logits = self.run_model(to_gray(part.x), part.y)
         ab = F.avg_pool2d(rgb_to_lab(part.x)[:, 1:], part.x.shape[-1] // logits.shape[-1])

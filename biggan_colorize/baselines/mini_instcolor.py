@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['classifier', 'activation', 'box_around', 'activation_boxes', 'look', 'mirrored', 'box_scale', 'crop', 'put_back',
-           'MiniFusion', 'MiniInstColor', 'InstColorTrainer']
+           'MiniFusion', 'checked', 'MiniInstColor', 'InstColorTrainer']
 
 # %% ../../nbs/baselines/mini/mini_instcolor.ipynb #cf4d3a54
 from functools import cache
@@ -22,7 +22,7 @@ from ..train import as_floats
 
 # %% ../../nbs/baselines/mini/mini_instcolor.ipynb #c1a50e02
 @cache
-def classifier(device="cpu"):
+def classifier(device="cpu") -> EfficientNetLite0:
     "The frozen EfficientNet-Lite0 that looks for objects, made once."
     return EfficientNetLite0().to(device)
 
@@ -32,7 +32,7 @@ def activation(
     x_gray: Tensor,           # (B,1,R,R) in [0, 1]
     classes=(),               # WordNet ids among which the classifier chooses; all of its own where it knows none
     precision: str = "float32"
-):
+) -> tuple:
     "What each place adds to the score of the most likely class, (B,7,7), and that class, (B,), in ImageNet's order."
     device = x_gray.device
     net, number = classifier(str(device)), {wnid: k for k, wnid in enumerate(imagenet_wnids())}
@@ -47,7 +47,7 @@ def activation(
 def box_around(
     cam: Tensor,  # (B,h,w)
     size: int     # side of the picture
-):
+) -> Tensor:
     """The box (B,4) around what is above half of the map's maximum, the map stretched to the picture (bilinear);
     zeros where it covers less than 5 % or more than 95 %."""
     cam = F.interpolate(cam[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
@@ -58,7 +58,7 @@ def box_around(
     return torch.stack([x1, y1, x2, y2], 1) * ((part >= 0.05) & (part <= 0.95))[:, None]
 
 # %% ../../nbs/baselines/mini/mini_instcolor.ipynb #eb1028af
-def activation_boxes(x_gray: Tensor, classes=(), precision: str = "float32"):
+def activation_boxes(x_gray: Tensor, classes=(), precision: str = "float32") -> Tensor:
     "The object's box in each gray picture (B,1,R,R), by `activation`; zeros for none."
     R = x_gray.shape[-1]
     return torch.cat([box_around(activation(part, classes, precision)[0], R) for part in x_gray.split(32)])
@@ -68,7 +68,7 @@ def look(
     x: Tensor,     # uint8 RGB (N,3,R,R)
     classes=(),    # WordNet ids of the model
     device="cpu"
-):
+) -> Tensor:
     "The same for the images of a training, in bfloat16 as the hardware allows."
     parts = tqdm(x.split(128), desc="look for objects", delay=2)
     return torch.cat([activation_boxes(to_gray(as_floats(part.to(device))), classes, "auto").cpu() for part in parts])
@@ -77,13 +77,13 @@ def look(
 def mirrored(
     boxes: Tensor,  # (B,4)
     size: int       # width of the picture
-):
+) -> Tensor:
     "The boxes in the mirrored pictures; no object stays no object."
     x1, y1, x2, y2 = boxes.unbind(1)
     return torch.where((x2 > x1)[:, None], torch.stack([size - x2, y1, size - x1, y2], 1), boxes)
 
 # %% ../../nbs/baselines/mini/mini_instcolor.ipynb #51b4d509
-def box_scale(boxes, size):
+def box_scale(boxes, size) -> tuple:
     "Half width and height of a box, and its middle, in a picture that reaches from -1 to 1: two tensors (B,2)."
     low, high = boxes[:, :2].float(), boxes[:, 2:].float()
     return (high - low).clamp_min(1) / size, (low + high) / size - 1
@@ -99,13 +99,13 @@ def crop(
     x: Tensor,      # (B,C,S,S)
     boxes: Tensor,  # (B,4), in pixels of a picture of side `size`
     size: int
-):
+) -> Tensor:
     "What lies in each box, stretched to S×S (bilinear)."
     grid = _grid(*box_scale(boxes, size), x.shape).to(x.dtype)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def put_back(f: Tensor, boxes: Tensor, size: int):
+def put_back(f: Tensor, boxes: Tensor, size: int) -> tuple:
     """The way back: maps (B,C,S,S) shrunk into their boxes, and where those are, (B,1,S,S) of 0 and 1; a box that is
     empty is nowhere."""
     scale, middle = box_scale(boxes, size)
@@ -121,11 +121,20 @@ class MiniFusion(nn.Module):
         super().__init__()
         self.instance, self.background = nn.Conv2d(n, 1, 3, padding=1), nn.Conv2d(n, 1, 3, padding=1)
 
-    def forward(self, f, f_object, boxes, size):
+    def forward(self, f, f_object, boxes, size) -> Tensor:
         both, inside = put_back(torch.cat([f_object, self.instance(f_object)], 1), boxes, size)
         placed, score = both[:, :-1], both[:, -1:]
         w = inside * torch.sigmoid(score - self.background(f))   # a softmax over two
         return f + w * (placed - f)
+
+# %% ../../nbs/baselines/mini/mini_instcolor.ipynb #instbox1
+def checked(boxes: Tensor, n: int, R: int) -> Tensor:
+    "`boxes`, when they are boxes of n pictures of side R; else a ValueError."
+    low, high = boxes[..., :2], boxes[..., 2:]
+    if boxes.shape != (n, 4) or (low < 0).any() or (high > R).any() or (low > high).any():
+        raise ValueError(f"Boxes are (B,4): x1, y1, x2, y2 with 0 ≤ x1 ≤ x2 ≤ {R} and y likewise, one a picture, "
+                         f"zeros for none; {tuple(boxes.shape)} from {boxes.min()} to {boxes.max()} came.")
+    return boxes
 
 # %% ../../nbs/baselines/mini/mini_instcolor.ipynb #55309e7c
 class MiniInstColor(MiniBaseline):
@@ -137,9 +146,9 @@ class MiniInstColor(MiniBaseline):
         self.full, self.instance = ColorNet(ch, self.halvings), ColorNet(ch, self.halvings)
         self.fusion = nn.ModuleDict({f"model{i + 1}": MiniFusion(n) for i, n in enumerate(self.full.widths)})
 
-    def example(self): return *super().example(), torch.tensor([[1, 1, 3, 3]]) * (self.resolution // 4)
+    def example(self) -> tuple: return *super().example(), torch.tensor([[1, 1, 3, 3]]) * (self.resolution // 4)
 
-    def both(self, x_gray, boxes):
+    def both(self, x_gray, boxes) -> tuple:
         "ab of the pictures, and of the objects as crops."
         x, seen = net_input(x_gray), {}
         if not (boxes[:, 2] > boxes[:, 0]).any(): return self.full(x), None
@@ -148,24 +157,19 @@ class MiniInstColor(MiniBaseline):
         ab_object = self.instance.run(crop(x, boxes, self.resolution), note)
         return self.full.run(x, fused), ab_object
 
-    def boxes(self, x_gray, boxes=None):
+    def boxes(self, x_gray, boxes=None) -> Tensor:
         "The boxes given, or those that the classifier finds; ValueError for what is no box."
         if boxes is None: return activation_boxes(x_gray, self.classes)
-        boxes, R = torch.as_tensor(boxes, device=x_gray.device), self.resolution
-        low, high = boxes[..., :2], boxes[..., 2:]
-        if boxes.shape != (len(x_gray), 4) or (low < 0).any() or (high > R).any() or (low > high).any():
-            raise ValueError(f"Boxes are (B,4): x1, y1, x2, y2 with 0 ≤ x1 ≤ x2 ≤ {R} and y likewise, one a picture, "
-                             f"zeros for none; {tuple(boxes.shape)} from {boxes.min()} to {boxes.max()} came.")
-        return boxes
+        return checked(torch.as_tensor(boxes, device=x_gray.device), len(x_gray), self.resolution)
 
-    def forward(self, x_gray, y=None, boxes=None): return self.both(x_gray, self.boxes(x_gray, boxes))[0]
+    def forward(self, x_gray, y=None, boxes=None) -> Tensor: return self.both(x_gray, self.boxes(x_gray, boxes))[0]
 
-    def ab(self, x_gray, y=None): return 110 * self(x_gray, None, self.given)
+    def ab(self, x_gray, y=None) -> Tensor: return 110 * self(x_gray, None, self.given)
 
     @torch.no_grad()
     def colorize_batch(self, x_gray, y=None, seed=0,
         boxes=None  # (B,4), the object's box in each picture; the classifier's when left out
-    ):
+    ) -> Tensor:
         "RGB (B,3,R,R) in [0, 1] with the L of `x_gray`."
         self.given = self.boxes(x_gray, boxes)
         return super().colorize_batch(x_gray)
@@ -174,11 +178,11 @@ class MiniInstColor(MiniBaseline):
 class InstColorTrainer(MiniTrainer):
     without = 0.25  # share of the pictures that are coloured as a whole, so that this is learned too
 
-    def look_at(self, source, dataset):
+    def look_at(self, source, dataset) -> tuple:
         "Each image's box (N,4) in the place of its class, which this network does not use."
         return source[0], look(source[0], dataset.classes, self.process.device), *source[2:]
 
-    def loss_G(self, part):
+    def loss_G(self, part) -> dict:
         "Smooth L1, the paper's, in Lab units, on the fused picture and on the object alone."
         R = self.preset.model.resolution
         boxes = torch.where(part.flipped[:, None], mirrored(part.y, R), part.y)

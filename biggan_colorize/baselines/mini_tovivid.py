@@ -36,7 +36,7 @@ def drawing(
     z: Tensor,  # (B,dim_z)
     y: Tensor,  # see `Generator.embed`
     n: int      # maps
-):
+) -> tuple:
     "The drawing (B,3,128,128) in [-1, 1] and the maps that leave G's last n blocks, the smallest first."
     features = []
     def keep(layer, args, out): features.append(out)
@@ -56,7 +56,7 @@ class Matching(nn.Module):
         self.narrow, self.blocks = nn.Conv2d(n_in, n, 1), nn.ModuleList(MatchBlock(n) for _ in range(2))
         self.shared = nn.Conv2d(n + 3, n, 1)
 
-    def unit(self, d, block):
+    def unit(self, d, block) -> Tensor:
         "(B,C,h,w) → (B,n,hw), of length 1 at each place."
         d = block(self.narrow(F.normalize(d, dim=1)))
         t = self.shared(torch.cat([d, places(d)], 1)).flatten(2)
@@ -143,7 +143,7 @@ class MiniToVivid(MiniBaseline):
 
     def steps(self, x_gray, y,
         guidance=True  # False: the features are zeros
-    ):
+    ) -> dict:
         "Everything on the way to ab, by name: z, rgb, features, corr, warped, ab."
         L = net_input(x_gray)
         z = self.E(L, y)
@@ -160,7 +160,7 @@ class MiniToVivid(MiniBaseline):
 class ToVividTrainer(MiniTrainer):
     """Our losses on the coloured picture; the encoder learns from its drawing alone, which should look to the prior's D
     as the picture does."""
-    def make(self): return MiniToVivid(self.preset.model, self.preset.prior)
+    def make(self) -> nn.Module: return MiniToVivid(self.preset.model, self.preset.prior)
 
     def generate(self, part):
         with self.autocast():
@@ -170,6 +170,6 @@ class ToVividTrainer(MiniTrainer):
         part.inversion = F.mse_loss(x_hat_to_rgb(s["rgb"].float()), part.x) + alike
         return self.on_L(s["ab"].float(), part.x)
 
-    def loss_G(self, part):
+    def loss_G(self, part) -> dict:
         losses = JointTrainer.loss_G(self, part)
         return {"G": losses["G"] + part.inversion, "E": losses["E"], "inversion": part.inversion}

@@ -8,7 +8,6 @@ __all__ = ['PlainAttention', 'LatentEncoder', 'prior', 'FeatureDiscriminator', '
            'colorize', 'from_official']
 
 # %% ../../nbs/baselines/released/tovivid.ipynb #6492dfb9
-from dataclasses import replace
 from pathlib import Path
 import torch
 from PIL import Image
@@ -17,7 +16,8 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 from .chromagan import clipped_rgb
 from .common import Baseline, find_weights, lightness, load_released
-from ..biggan import D_CHANNELS, UNUSED, BigGANConfig, Discriminator, Generator, SelfAttention, read_torch_file
+from ..biggan import (D_CHANNELS, UNUSED, BigGANConfig, Discriminator, Generator, SelfAttention,
+                                    read_torch_file)
 from ..colorizer import as_classes, find_label
 from ..data import as_image, check_seed, imagenet_wnids, tensor_to_pil, to_rgb
 from ..encoder import EncoderBlock
@@ -57,7 +57,7 @@ def prior(
     G: Generator,
     z: Tensor,  # (B,dim_z) or longer: what is too many is not used
     y: Tensor   # see `Generator.embed`
-):
+) -> tuple:
     "The drawing (B,3,R,R) in [-1, 1] and the maps that leave G's last three blocks, the smallest first."
     features = []
     def keep(layer, args, out): features.append(out)
@@ -78,7 +78,7 @@ class FeatureDiscriminator(Discriminator):
         return torch.cat([maps[1], F.interpolate(maps[2], scale_factor=2)], 1)
 
 # %% ../../nbs/baselines/released/tovivid.ipynb #12cd9dda
-def reflected(conv, x):
+def reflected(conv, x) -> Tensor:
     "A 3×3 convolution with the border reflected."
     return conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
 
@@ -94,7 +94,7 @@ class MatchBlock(nn.Module):
         return self.prelu(x + F.instance_norm(reflected(self.conv2, h)))
 
 
-def places(x: Tensor):
+def places(x: Tensor) -> Tensor:
     """Where each place of (B,C,H,W) is: x and y from -1 to 1 with both ends, and the distance from the middle,
     (B,3,H,W)."""
     B, _, H, W = x.shape
@@ -112,7 +112,7 @@ class Correspondence(nn.Module):
         self.share_layer = nn.Sequential(*(MatchBlock(n + 3) for _ in range(2)))
         self.phi, self.theta = nn.Conv2d(n + 3, 128, 1), nn.Conv2d(n + 3, 128, 1)
 
-    def unit(self, d, private, last):
+    def unit(self, d, private, last) -> Tensor:
         "(B,C,h,w) → (B,128,hw), of length 1 at each place."
         d = F.normalize(private(d), dim=1)
         t = last(self.share_layer(torch.cat([d, places(d)], 1)))
@@ -128,7 +128,7 @@ def warp(
     corr: Tensor,  # (B,hw,hw)
     f: Tensor,     # (B,C,k·h,k·w): a place is a patch of k×k
     h: int         # height of the grid of places
-):
+) -> Tensor:
     "Features moved to where the photograph needs them: each patch the weighted mean of all patches, (B,C,k·h,k·w)."
     k = f.shape[-2] // h
     patches = F.pixel_unshuffle(f, k)                                            # (B, C·k², h, w)
@@ -217,13 +217,13 @@ class ToVivid(Baseline):
         self.net_gen = GuidedColorizer(n, cfg.channels[-3:])
 
     @property
-    def resolution(self): return self.G.cfg.resolution
+    def resolution(self) -> int: return self.G.cfg.resolution
 
     def steps(self,
         L: Tensor,     # (B,1,R,R) in [-1, 1]
         y: Tensor,     # classes, see `Generator.embed`
         shift=None     # (B,dim_z+1), added to z: another drawing, other colours
-    ):
+    ) -> dict:
         "Everything on the way to ab, by name: z, rgb, features, corr, warped, ab."
         if L.shape[1:] != (1, self.resolution, self.resolution):
             raise ValueError(f"The input has to be (B, 1, {self.resolution}, {self.resolution}); it is "
@@ -236,13 +236,14 @@ class ToVivid(Baseline):
 
     def forward(self, L, y, shift=None): return self.steps(L, y, shift)["ab"]
 
-    def example(self): return torch.zeros(1, 1, self.resolution, self.resolution), torch.zeros(1, dtype=torch.long)
+    def example(self) -> tuple:
+        return torch.zeros(1, 1, self.resolution, self.resolution), torch.zeros(1, dtype=torch.long)
 
 # %% ../../nbs/baselines/released/tovivid.ipynb #5c6cc38d
 def finish(
     image: Image.Image,  # the photograph, RGB
     ab: Tensor           # (1,2,R,R) in [-1, 1], the network's output
-):
+) -> Image.Image:
     "The network's colour at the photograph's size on the photograph's L, PIL RGB."
     L = lightness(image)
     ab = F.interpolate(110 * ab.float(), L.shape[-2:], mode="bicubic", align_corners=False)
@@ -255,7 +256,7 @@ def colorize(
     image,               # as `Colorizer.colorize` takes it; of its colours only L is looked at
     label=None,          # as `Colorizer.colorize` takes it; None mixes all classes
     seed=0               # not used: z comes from the encoder
-):
+) -> Image.Image:
     "PIL RGB of the same size: squashed to a square, coloured under BigGAN's guidance, ab enlarged, L kept."
     image, seed = to_rgb(as_image(image)), check_seed(seed)
     L = lightness(image.resize((self.resolution,) * 2, Image.Resampling.BILINEAR)) / 50 - 1
