@@ -1926,6 +1926,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biggan_colorize', 'doc_hos
                                                                                     'biggan_colorize/study.py'),
                                        'biggan_colorize.study.judge': ('library/study.html#judge', 'biggan_colorize/study.py'),
                                        'biggan_colorize.study.load_study': ('library/study.html#load_study', 'biggan_colorize/study.py'),
+                                       'biggan_colorize.study.lowest': ('library/study.html#lowest', 'biggan_colorize/study.py'),
                                        'biggan_colorize.study.measure_member': ( 'library/study.html#measure_member',
                                                                                  'biggan_colorize/study.py'),
                                        'biggan_colorize.study.member': ('library/study.html#member', 'biggan_colorize/study.py'),

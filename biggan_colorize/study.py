@@ -7,7 +7,7 @@ __all__ = ['STUDY', 'EDGES', 'MEASURES', 'STUDY_FILE', 'CLAIMS', 'member', 'pack
            'steps', 'step_agreement', 'edge_colors', 'bleeding', 'color_bleeding', 'blur_colors', 'Estimate',
            'resampled', 'frechet_estimates', 'color_spread', 'effect_of_z', 'effect_of_class', 'plot_z_class',
            'colorized', 'measure_member', 'estimates', 'study_row', 'differences', 'save_study', 'load_study',
-           'plot_study', 'difference', 'judge', 'verdict']
+           'plot_study', 'difference', 'judge', 'verdict', 'lowest']
 
 # %% ../nbs/library/study.ipynb #c0ac252b
 import csv, json
@@ -445,3 +445,13 @@ def verdict(study: dict) -> str:
                              f"{', '.join(others)}. " +
                              (f"Between {best} and {' and '.join(close)} these images cannot decide." if close
                               else "No other comes as close on other images of this kind."))
+
+
+def lowest(study: dict) -> str:
+    "One sentence: whether the smallest Fréchet distance is clearly the smallest, image by image."
+    rows = {r["member"]: r for r in study["rows"]}
+    best, *rest = sorted(rows, key=lambda m: rows[m]["frechet"])
+    close = [m for m in rest if difference(study, m, best, "frechet")[1] <= 0]
+    rest = f"than for all others but {' and '.join(close)}" if close else "than for every other"
+    return (f"On the same {rows[best]['n']:,} images the distance is lower for `{best}` {rest} "
+            f"(paired differences, 95 % intervals).")

@@ -27,7 +27,7 @@ def test_twice_the_same_files_from_the_root_and_from_nbs(run, root, tmp_path, no
 BAD = {"deoldyfy": ("fig4_comparison", dict(methods="gray,deoldyfy"), "Unknown method 'deoldyfy'; known: gray, "),
        "folder": ("fig5_complex", dict(methods="gray,folder:Mine=nowhere"), "folder of images at nowhere"),
        "small": ("fig4_comparison", dict(dataset="folder", n_images=1, min_colorfulness=0),
-                 "least 128×128 pixels are needed; smaller: little (40×30)"),
+                 "least 128×128 pixels; smaller: little (40×30)"),
        "number": ("fig2_framework", dict(image=100000), "has images 0 to"),
        "preset": ("fig3_encoder", dict(preset="maxi"), "No weights 'maxi'")}
 

@@ -205,7 +205,9 @@ def test_missing_weights_say_how_to_train_them(tmp_path):
 @pytest.mark.parametrize("name", MINI_METHODS)
 def test_weights_of_another_method_are_refused(name, tmp_path):
     Regression(NARROW).save(tmp_path/"regression.safetensors")
-    if name == "regression": return load_mini(name, tmp_path/"regression.safetensors")
+    if name == "regression":
+        load_mini(name, tmp_path/"regression.safetensors")
+        return
     with pytest.raises(ValueError, match=f"the mini baseline regression, not of {name}"):
         load_mini(name, tmp_path/"regression.safetensors")
 

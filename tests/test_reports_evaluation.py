@@ -16,7 +16,7 @@ from biggan_colorize.outputs import match_folder
 SIDE = 128  # of the packaged models' images
 WITH_PARAMETERS = ("eval", "fig1_inversion", "fig2_framework", "fig3_encoder", "fig4_comparison", "fig5_complex",
                    "ledger",
-                   "resolution_study", "09m_mini_compare")
+                   "resolution_study", "mini_compare")
 
 def exif(orientation):
     found = Image.Exif()
@@ -256,7 +256,7 @@ def test_a_misspelt_parameter_of_evaluate(user, tmp_path):
     assert done.returncode == 2 and "There is no parameter 'folder_rezise', close to it folder_resize" in said
     assert not (tmp_path/"table1.md").exists()
 
-@pytest.mark.parametrize("name", [n for n in WITH_PARAMETERS if n != "09m_mini_compare"])
+@pytest.mark.parametrize("name", [n for n in WITH_PARAMETERS if n != "mini_compare"])
 def test_a_misspelt_parameter_of_papermill(papermill, tmp_path, name):
     done = papermill(name, n_imges=3)
     assert done.returncode != 0 and "There is no parameter 'n_imges'" in done.stderr

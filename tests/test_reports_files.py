@@ -193,7 +193,7 @@ def test_another_photograph_through_a_pipe_was_already_there(nano, tmp_path):
                          shell=f"'{PROGRAM}' \"$@\" <(cat '{tmp_path/name}')")
     assert b"1 pictures" in through("a.png")[1]
     code, out, err = through("b.png")
-    assert code == 1 and b"is not this picture" in err
+    assert code == 1 and b"is another picture" in err
     code, out, err = through("a.png")
     assert code == 0 and b"1 were there already" in out
 
@@ -306,7 +306,7 @@ def test_the_output_is_a_file_or_lies_below_one(quick, tmp_path, monkeypatch, co
     assert Path("file").read_text() == "mine"
 
 def test_a_list_that_is_a_folder(quick, tmp_path):
-    assert "is a folder" in fine(quick("biggan-colorize", "filter", "photos", "-o", tmp_path), 2)
+    assert "got the folder" in fine(quick("biggan-colorize", "filter", "photos", "-o", tmp_path), 2)
 
 def test_train_without_data_suggests_what_the_command_line_can_do(quick, tmp_path):
     shown = fine(quick("biggan-colorize", "train", "mini", "--data", tmp_path, "-o", tmp_path/"run"), 2)
