@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 import torch
+from matplotlib.figure import Figure
 from tqdm import tqdm
 from .baselines.mini import MINI_METHODS, mini_method, mini_preset
 from .color import to_gray, x_hat_to_rgb
@@ -316,7 +317,7 @@ def write_csv(rows, path) -> None:
         writer.writerows(rows)
 
 # %% ../nbs/experiments/family.ipynb #6cd62fdf
-def plot_curves(rows):
+def plot_curves(rows) -> Figure:
     """Fréchet distance against images seen, of every run that was measured on the way: a panel for priors, one for
     colorizers."""
     import matplotlib.pyplot as plt
@@ -342,7 +343,7 @@ def plot_family(
     models: dict,      # name → Colorizer, one row each
     x, y,              # RGB (B,3,S,S) in [0, 1] and classes (B,), one column an image
     seed=0
-):
+) -> Figure:
     "Gray, every model's picture, original."
     import matplotlib.pyplot as plt
     colored = {name: m.colorize_batch(to_gray(x, m.cfg.gray), y, seed) for name, m in models.items()}

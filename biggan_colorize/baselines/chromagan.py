@@ -191,7 +191,7 @@ def torch_state(
 def from_official(
     cls,
     path  # `my_model_colorization.h5`, or the folder that holds it
-):
+) -> nn.Module:
     "The generator with the released weights, in eval mode; every key and shape has to fit."
     file, = find_weights(cls.name, path)
     with torch.device("meta"): model = cls()

@@ -167,7 +167,7 @@ class Baseline(nn.Module):
     name = ""  # in `BASELINES`
 
     @classmethod
-    def from_official(cls, path):
+    def from_official(cls, path) -> nn.Module:
         "The network with the method's own weights, in eval mode; `path` is the file or the folder that holds it."
         file, = find_weights(cls.name, path)
         with torch.device("meta"): model = cls()
@@ -188,7 +188,7 @@ def baseline_class(
 def load_baseline(
     name,  # one of `BASELINES`
     path   # the weight file, or the folder that holds all files of the method
-):
+) -> nn.Module:
     """A released method ready to colorize; one sentence for a misspelt name, for missing weights, and for a file of
     another method."""
     find_weights(name, path)

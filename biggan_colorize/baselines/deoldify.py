@@ -8,6 +8,7 @@ __all__ = ['MEAN', 'STD', 'SpectralConv', 'WeightNormConv', 'SelfAttention', 'Sh
            'with_luma_of', 'square_gray', 'finish', 'DeOldify', 'Artistic', 'Stable']
 
 # %% ../../nbs/baselines/released/deoldify.ipynb #af0c98c7
+from collections.abc import Iterator
 import numpy as np
 import torch
 from PIL import Image
@@ -159,7 +160,7 @@ class UNet(nn.ModuleList):
         return 6 * parts[12](parts[11](parts[10](h))) - 3
 
 # %% ../../nbs/baselines/released/deoldify.ipynb #d3dc8ab1
-def artistic_plan(n, skips):
+def artistic_plan(n, skips) -> Iterator[tuple]:  # up, out, out of each block
     "Half the channels come up; the convolutions have 1.5 times what is joined, in the last block 1.5 times half of it."
     for i, skip in enumerate(skips):
         up = n // 2
@@ -167,7 +168,7 @@ def artistic_plan(n, skips):
         yield up, n, n
 
 
-def stable_plan(n, skips):
+def stable_plan(n, skips) -> Iterator[tuple]:  # up, out of each block
     "A quarter of the encoder's last width everywhere, half of that in the last block."
     for i in range(len(skips)):
         width = n // 4 if i < len(skips) - 1 else n // 8

@@ -101,7 +101,7 @@ class Fusion(nn.Module):
         scores.append(self.simple_bg_conv(background) + 1e5 * outside)
         return torch.cat(scores, 1).softmax(1), placed
 
-    def forward(self, objects, background, where):
+    def forward(self, objects, background, where) -> torch.Tensor:
         if not len(objects): return background
         weights, placed = self.maps(objects, background, where)
         return sum(w * f for w, f in zip(weights.split(1, 1), [*placed, background]))
@@ -124,7 +124,7 @@ class FusionNet(SiggraphNet):
         for layer, n, _ in FUSED.values(): setattr(self, layer, Fusion(n))
         self.weight_layerout = Fusion(2)   # in the file, never used
 
-    def forward(self, x, objects=None, where=None):
+    def forward(self, x, objects=None, where=None) -> torch.Tensor:
         "(1,4,S,S), {feature: (N,C,h,w)} and placements → (1,2,S,S) in -1..1; without objects the trunk alone."
         def exchange(name, f):
             layer, _, scale = FUSED[name]
@@ -140,7 +140,7 @@ class InstColor(Baseline):
         self.GComp, self.G, self.GF = SiggraphNet(), SiggraphNet(), FusionNet()
 
     @classmethod
-    def from_official(cls, path):
+    def from_official(cls, path) -> nn.Module:
         "The three networks with the authors' weights, in eval mode; `path` is the folder that holds the three files."
         with torch.device("meta"): model = cls()
         for net, file in zip((model.GComp, model.G, model.GF), find_weights(cls.name, path), strict=True):
@@ -167,7 +167,7 @@ class InstColor(Baseline):
         self.G.run(self.without_hints(crops), note)
         return seen
 
-    def forward(self, L, crops=None, where=None):
+    def forward(self, L, crops=None, where=None) -> torch.Tensor:
         x = self.without_hints(L)
         if crops is None or not len(crops): return 110 * self.GComp(x)
         return 110 * self.GF(x, self.instance_features(crops), where)

@@ -12,6 +12,7 @@ import importlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 import torch, typer
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -299,7 +300,7 @@ def load_mini(
 # %% ../../nbs/baselines/mini/mini.ipynb #894a4c7e
 def plot_training(
     models: dict  # {name: baseline from packaged weights, whose JSON holds the log}
-):
+) -> Figure:
     """The loss that each network minimises against the images seen, and its critic's where it has one, one panel a
     method."""
     import matplotlib.pyplot as plt

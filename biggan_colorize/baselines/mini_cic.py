@@ -98,7 +98,7 @@ class MiniCIC(MiniBaseline):
 
 
 class CICTrainer(MiniTrainer):
-    def look_at(self, source, dataset):
+    def look_at(self, source, dataset) -> tuple:
         "Measures how often each class of colour is seen in the training images."
         self.table = soft_table(gamut_bins())
         weights = class_weights(color_prior(source[0], self.table, len(self.model.weights)))

@@ -25,7 +25,7 @@ class Up(nn.Module):
         last = [SelfAttention(n_out)] if attention else []
         self.conv = nn.Sequential(SNConv2d(n_up + n_skip, n_out), nn.ReLU(), nn.BatchNorm2d(n_out), *last)
 
-    def forward(self, x, skip): return self.conv(F.relu(torch.cat([self.shuf(x), self.bn(skip)], 1)))
+    def forward(self, x, skip) -> torch.Tensor: return self.conv(F.relu(torch.cat([self.shuf(x), self.bn(skip)], 1)))
 
 
 def decoder(n, skips) -> nn.ModuleList:
@@ -53,7 +53,7 @@ class MiniDeOldify(MiniBaseline):
         self.residual = nn.Sequential(SNConv2d(n, n), nn.ReLU(), SNConv2d(n, n), nn.ReLU())
         self.out = SNConv2d(n, 3, 1)
 
-    def start_from(self, D: Discriminator):
+    def start_from(self, D: Discriminator) -> nn.Module:
         "The encoder becomes a trained discriminator's trunk; ValueError for one of another size or width."
         if (D.cfg.resolution, D.cfg.ch) != (self.resolution, self.cfg.ch):
             raise ValueError(f"The encoder is of {self.resolution} pixels and width {self.cfg.ch}, "
@@ -61,7 +61,7 @@ class MiniDeOldify(MiniBaseline):
         self.body.load_state_dict(D.blocks[:len(self.body)].state_dict())
         return self
 
-    def forward(self, x_gray, y=None):
+    def forward(self, x_gray, y=None) -> torch.Tensor:
         x, skips = rgb_to_x_hat(x_gray), []
         h = x.expand(-1, 3, -1, -1)
         for block in self.body:
@@ -72,7 +72,7 @@ class MiniDeOldify(MiniBaseline):
         h = torch.cat([self.last(h), x], 1)
         return torch.sigmoid(self.out(h + self.residual(h)))
 
-    def ab(self, x_gray, y=None):
+    def ab(self, x_gray, y=None) -> torch.Tensor:
         return rgb_to_lab(put_back_luma(self(x_gray).float(), x_gray.expand(-1, 3, -1, -1)))[:, 1:]
 
 # %% ../../nbs/baselines/mini/mini_deoldify.ipynb #c4999266
@@ -91,6 +91,6 @@ class DeOldifyTrainer(MiniTrainer):
     @property
     def trains_G(self) -> bool: return not self.preset.discriminator_from <= self.images < self.together_from
 
-    def generate(self, part):
+    def generate(self, part) -> torch.Tensor:
         "RGB on the luma of the original, as ours in its losses."
         return put_back_luma(self.predict(part), part.x)

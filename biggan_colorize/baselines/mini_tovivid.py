@@ -24,7 +24,7 @@ class FrozenGenerator(Frozen, Generator): "BigGAN's generator as it is: its batc
 class FrozenDescriber(Frozen, Discriminator):
     """The first blocks of BigGAN's discriminator as they are: (B,3,128,128) in [-1, 1] → the last two's maps,
     (B,C,16,16)."""
-    def forward(self, x):
+    def forward(self, x) -> torch.Tensor:
         for block in self.blocks:
             before = x
             for layer in block: x = layer(x)
@@ -62,7 +62,7 @@ class Matching(nn.Module):
         t = self.shared(torch.cat([d, places(d)], 1)).flatten(2)
         return F.normalize(t - t.mean(1, keepdim=True), dim=1)
 
-    def forward(self, d_picture, d_drawing):
+    def forward(self, d_picture, d_drawing) -> torch.Tensor:
         t, p = self.unit(d_picture, self.blocks[0]), self.unit(d_drawing, self.blocks[1])
         with torch.autocast(t.device.type, enabled=False):
             return (t.float().mT @ p.float() / self.temperature).softmax(-1)
@@ -75,7 +75,7 @@ class MiniSpade(nn.Module):
         super().__init__()
         self.gamma, self.beta = nn.Conv2d(n_ref, n, 1), nn.Conv2d(n_ref, n, 1)
 
-    def forward(self, x, ref):
+    def forward(self, x, ref) -> torch.Tensor:
         x = F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2)
         return F.leaky_relu(x * (1 + self.gamma(ref)) + self.beta(ref), 0.2)
 
@@ -87,7 +87,7 @@ class SpadeBlock(nn.Module):
         self.norms = nn.ModuleList(MiniSpade(n, n_ref) for _ in range(2))
         self.convs = nn.ModuleList(nn.Conv2d(n, n, 3, padding=1) for _ in range(2))
 
-    def forward(self, x, ref):
+    def forward(self, x, ref) -> torch.Tensor:
         h = x
         for norm, conv in zip(self.norms, self.convs): h = conv(norm(h, ref))
         return x + h
@@ -110,7 +110,7 @@ class Guided(nn.Module):
             setattr(self, f"norm{k}", MiniSpade(a, ref))
             setattr(self, f"up{k}" if k <= self.halvings else "out", conv(a, b))
 
-    def forward(self, L, warped):
+    def forward(self, L, warped) -> torch.Tensor:
         h = self.enter(L)
         for k in range(1, self.halvings + 1): h = getattr(self, f"down{k}")(F.leaky_relu(h, 0.2))
         for block in self.blocks: h = block(h, warped[0])
@@ -154,7 +154,7 @@ class MiniToVivid(MiniBaseline):
         return dict(z=z, rgb=rgb, d_drawing=d_drawing, features=features, corr=corr, warped=warped,
                     ab=self.net(L, warped))
 
-    def forward(self, x_gray, y): return self.steps(x_gray, y)["ab"]
+    def forward(self, x_gray, y) -> torch.Tensor: return self.steps(x_gray, y)["ab"]
 
 # %% ../../nbs/baselines/mini/mini_tovivid.ipynb #12b3f881
 class ToVividTrainer(MiniTrainer):
@@ -162,7 +162,7 @@ class ToVividTrainer(MiniTrainer):
     as the picture does."""
     def make(self) -> nn.Module: return MiniToVivid(self.preset.model, self.preset.prior)
 
-    def generate(self, part):
+    def generate(self, part) -> torch.Tensor:
         with self.autocast():
             s = self.run_model.steps(to_gray(part.x), part.y)
             with torch.no_grad(): d = self.model.D(rgb_to_x_hat(part.x))

@@ -46,7 +46,7 @@ class LatentEncoder(nn.Module):
 
     embed = Generator.embed
 
-    def forward(self, L, y):
+    def forward(self, L, y) -> torch.Tensor:
         e, h = self.embed(y), L
         for block in self.blocks:
             for layer in block: h = layer(h, e)
@@ -70,7 +70,7 @@ def prior(
 class FeatureDiscriminator(Discriminator):
     """BigGAN's discriminator as a describer: (B,3,R,R) in [-1, 1] → (B,6·ch,R/4,R/4); what lies behind its third block
     is not used."""
-    def forward(self, x):
+    def forward(self, x) -> torch.Tensor:
         maps = []
         for block in list(self.blocks)[:3]:
             for layer in block: x = layer(x)
@@ -89,7 +89,7 @@ class MatchBlock(nn.Module):
         super().__init__()
         self.conv1, self.prelu, self.conv2 = nn.Conv2d(n, n, 3), nn.PReLU(), nn.Conv2d(n, n, 3)
 
-    def forward(self, x):
+    def forward(self, x) -> torch.Tensor:
         h = self.prelu(F.instance_norm(reflected(self.conv1, x)))
         return self.prelu(x + F.instance_norm(reflected(self.conv2, h)))
 
@@ -118,7 +118,7 @@ class Correspondence(nn.Module):
         t = last(self.share_layer(torch.cat([d, places(d)], 1)))
         return F.normalize((t - t.mean(1, keepdim=True)).flatten(2), dim=1)
 
-    def forward(self, d_photo, d_drawing):
+    def forward(self, d_photo, d_drawing) -> torch.Tensor:
         t = self.unit(d_photo, self.private_layer[0], self.theta)
         p = self.unit(d_drawing, self.private_layer[1], self.phi)
         return (t.mT @ p / self.temperature).softmax(-1)
@@ -144,7 +144,7 @@ class DeformableConv(nn.Module):
                 3))), nn.Parameter(torch.zeros(n))
         self.conv_offset = nn.Conv2d(n, 27, 3, padding=1)
 
-    def forward(self, ref, cond):
+    def forward(self, ref, cond) -> torch.Tensor:
         o = self.conv_offset(cond)
         return deform_conv2d(ref, o[:, :18], self.weight, self.bias, padding=1, mask=o[:, 18:].sigmoid())
 
@@ -159,7 +159,7 @@ class Spade(nn.Module):
         self.dcn = DeformableConv(n_ref)
         self.mlp_gamma, self.mlp_beta = nn.Conv2d(n_ref, n, 3, padding=1), nn.Conv2d(n_ref, n, 3, padding=1)
 
-    def forward(self, x, ref):
+    def forward(self, x, ref) -> torch.Tensor:
         var, mean = torch.var_mean(x, 1, keepdim=True)                           # over channels, unbiased
         x = (x - mean) / (var + 1e-5).sqrt()
         read = self.dcn(ref, self.conv_cond(torch.cat([x, ref], 1)))
@@ -173,7 +173,7 @@ class SpadeBlock(nn.Module):
         self.norm_0, self.norm_1 = Spade(n, n_ref), Spade(n, n_ref)
         self.conv_0, self.conv_1 = nn.Conv2d(n, n, 3), nn.Conv2d(n, n, 3)
 
-    def forward(self, x, ref):
+    def forward(self, x, ref) -> torch.Tensor:
         h = reflected(self.conv_0, F.leaky_relu(self.norm_0(x, ref), 0.2))
         return x + reflected(self.conv_1, F.leaky_relu(self.norm_1(h, ref), 0.2))
 
@@ -193,7 +193,7 @@ class GuidedColorizer(nn.Module):
         self.up_norm2, self.up_conv2 = Spade(2 * n, n_ref[1]), up(2 * n, n)
         self.up_norm3, self.head = Spade(n, n_ref[2]), nn.Sequential(nn.Conv2d(n, 2, 3, padding=1))
 
-    def forward(self, L, warped):
+    def forward(self, L, warped) -> torch.Tensor:
         x = self.encoder(L)
         for block in self.res_blks: x = block(x, warped[0])
         x = self.up_conv1(F.leaky_relu(self.up_norm1(x, warped[0]), 0.2))
@@ -234,7 +234,7 @@ class ToVivid(Baseline):
         warped = [warp(corr, f, self.resolution // 4) for f in features]
         return dict(z=z, rgb=rgb, features=features, corr=corr, warped=warped, ab=self.net_gen(L, warped))
 
-    def forward(self, L, y, shift=None): return self.steps(L, y, shift)["ab"]
+    def forward(self, L, y, shift=None) -> torch.Tensor: return self.steps(L, y, shift)["ab"]
 
     def example(self) -> tuple:
         return torch.zeros(1, 1, self.resolution, self.resolution), torch.zeros(1, dtype=torch.long)
@@ -272,7 +272,7 @@ def from_official(
     path,               # the folder that holds the four files
     # another file in it instead of `colorization_model.pth`, such as the paper's `colorization_model_100class.pth`
     colorization=None
-):
+) -> nn.Module:
     "The method with its released weights, in eval mode; every key and shape has to fit, and no code in a file is run."
     files = find_weights(cls.name, path)
     if colorization is not None: files[-1] = Path(path).expanduser() / colorization
