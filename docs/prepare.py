@@ -32,8 +32,9 @@ def bring(path, site, root=ROOT):
     else:
         page.touch()  # a page that links to itself is written once
         text = relink((root/path).read_text(encoding="utf-8"), path, site, root)
-        title = "" if text.startswith("#") else f"# {path.stem}\n\n"
-        page.write_text(f"---\norphan: true\n---\n{title}{text}", encoding="utf-8")  # need not be in the sidebar
+        if not text.startswith("#"):  # a record: a title, and its sections below that
+            text = f"# {path.stem}\n\n" + re.sub(r"^#{2,}", "##", text, flags=re.M)
+        page.write_text(f"---\norphan: true\n---\n{text}", encoding="utf-8")  # need not be in the sidebar
 
 def relink(text, path, site, root=ROOT):
     "Markdown of the file `path` with links that fit the site; what they lead to is brought, a folder is plain text."
