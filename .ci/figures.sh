@@ -17,7 +17,7 @@ draw() {  # NAME NOTEBOOK [the parameters of a full run]; a small run takes the 
 }
 
 val=(-p dataset imagenet-20)
-complex=("${val[@]}" -p n_images 5000 -p n_perceptual 600 -p precision auto -p batch 100)
+complex=("${val[@]}" -p n_images 2000 -p n_perceptual 600 -p precision auto -p batch 100)
 
 draw fig1_inversion fig1_inversion -p full True
 draw fig2_framework fig2_framework "${val[@]}" -p image 4
@@ -29,6 +29,6 @@ draw ledger ledger "${val[@]}" -p n_images 2000 -p large imagenet -p n_large 0 $
 draw ruler ruler "${val[@]}" -p n_images 5000
 if [ -n "$data" ]; then
   draw fig5_methods fig5_complex "${complex[@]}" \
-    -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours -p name fig5_methods
+    -p methods gray,cic,chromagan,instcolor,deoldify,tovivid,mini-16,ours,photo -p name fig5_methods
 fi
 ls "$out"
