@@ -25,7 +25,7 @@ def smaller(data: dict, jpeg=True):
     png = min(found, encoded(img, "PNG", optimize=True), key=len)
     if not jpeg or img.mode != "RGB" or len(png) <= LARGE: return {PNG: png}
     photograph = encoded(img, "JPEG", quality=92, subsampling=0)
-    return {JPEG: photograph} if 2 * len(photograph) < len(png) else {PNG: png}
+    return {JPEG: photograph} if 4 * len(photograph) < 3 * len(png) else {PNG: png}
 
 def shrink(path: Path):
     "Rewrites the outputs of a notebook → bytes saved; the README's pictures, which come from index.ipynb, stay PNG."

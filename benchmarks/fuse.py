@@ -46,8 +46,8 @@ def main():
     def gray(n, size): return to_gray(torch.stack([x for x, _ in (photo_patches(n, size)[i] for i in range(n))]))
     patches, big = gray(32, mini.resolution), gray(16, paper.resolution)
     def limits():
-        return {name: limit(dtype, 3 * n, device) for name,
-                dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))}
+        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        return {name: limit(dtype, 3 * n, device) for name, dtype in dtypes.items()}
     most, (m, what) = limits(), (1, "") if device == "cpu" else (16, ", 16 at a time")
     rows = [*rows_of(f"paper, 256 pixels{what}", paper, big[:m], n, most, device),
             *rows_of(f"mini, {mini.resolution} pixels, 32 at a time", mini, patches, 3 * n, most, device)]

@@ -57,11 +57,11 @@ def measure(t, stage, batch, steps, device):
         seconds.append(time.perf_counter() - start)
     peak = (torch.cuda.max_memory_reserved() if device != "cpu"
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    parts = {"E": t.model.E, "cut G": t.model.G, "D": t.D}
     return {"stage": stage, "batch": batch, "tflop_per_image": counter.get_total_flops() / batch / 1e12,
             "gib": peak / 2**30, "images_per_second": batch / sorted(seconds)[len(seconds) // 2],
             "precision": t.precision, "step": t.captured.mode,
-            "parameters": {k: sum(p.numel() for p in v.parameters()) for k,
-                           v in (("E", t.model.E), ("cut G", t.model.G), ("D", t.D))}}
+            "parameters": {k: sum(p.numel() for p in v.parameters()) for k, v in parts.items()}}
 
 
 def kept_for_the_gradient(t, stage, batch):
@@ -139,9 +139,7 @@ def main():
     parser.add_argument("--batches", default="16,32,64" if cuda else "1,2,4")
     parser.add_argument("--steps", type=int, default=5 if cuda else 2)
     parser.add_argument("--stages",
-                        default=",".join(["before", "now, recorded"] if cuda
-                                         else ["before", "now"]).replace("now, recorded", "recorded"),
-                                         help="before, now, recorded")
+                        default="before,recorded" if cuda else "before,now", help="before, now, recorded")
     parser.add_argument("--out", type=Path, default=Path("figures"))
     parser.add_argument("--profile", action="store_true", help="print the ten most expensive operations of a step")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)

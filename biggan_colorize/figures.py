@@ -61,15 +61,19 @@ def save_figure(
     fig: Figure,
     out, # folder, created when missing
     name: str, # without a suffix
-    dpi: int = 200, # of the PNG
-) -> Path: # of the PNG
-    "Writes NAME.png and NAME.pdf to `out`, atomically; equal figures give equal bytes."
-    for suffix, nothing, between in (("pdf", ("Creator", "Producer", "CreationDate"), "none"),
-                                     ("png", ("Software",), "antialiased")):
+    dpi: int = 200, # of the pixels
+    photographs: bool = False, # a figure that is mostly photographs
+) -> Path: # of the file in pixels
+    """Writes NAME.pdf and NAME.png to `out`, or photographs to NAME.jpg alone, which is smaller; atomically, and
+    equal figures give equal bytes."""
+    formats = {"pdf": dict(metadata=dict.fromkeys(("Creator", "Producer", "CreationDate"))),
+               "png": dict(metadata={"Software": None})}
+    for suffix, how in ({"jpg": dict(pil_kwargs={"quality": 92})} if photographs else formats).items():
         path = Path(out)/f"{name}.{suffix}"
         # a PDF stores the pixels without interpolation
+        between = "none" if suffix == "pdf" else "antialiased"
         for image in fig.findobj(AxesImage): image.set_interpolation(between)
-        with atomic_write(path) as part: fig.savefig(part, format=suffix, dpi=dpi, metadata=dict.fromkeys(nothing))
+        with atomic_write(path) as part: fig.savefig(part, format=suffix, dpi=dpi, **how)
     return path
 
 # %% ../nbs/library/figures.ipynb #f7afd153

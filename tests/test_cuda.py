@@ -39,8 +39,8 @@ def test_attention_has_the_same_gradient_and_needs_no_table():
     """Forward and backward of D's attention at 256 pixels: 4,096 keys for 16,384 queries, whose table would be 256 MB
     an image."""
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, n, c, device="cuda", requires_grad=True) for n,
-               c in ((16384, 12), (4096, 12), (4096, 48)))
+    sizes = (16384, 12), (4096, 12), (4096, 48)
+    q, k, v = (torch.randn(1, n, c, device="cuda", requires_grad=True) for n, c in sizes)
     out = []
     for f in (attend_fused, lambda q, k, v: (q @ k.transpose(1, 2)).softmax(-1) @ v):
         torch.cuda.reset_peak_memory_stats()

@@ -60,15 +60,17 @@ def test_links_fit_the_site(prepare, repository, tmp_path, text, expected, broug
     assert files == ([brought] if brought else [])
 
 def test_a_record_becomes_a_page_with_a_title(prepare, repository, tmp_path):
+    with open(repository/"figures/d.md", "a") as f: f.write("\n### What follows\n")
     prepare.bring(prepare.Path("figures/d.md"), tmp_path, repository)
-    assert "\n# d\n\n| a | b |" in (tmp_path/"figures/d.md").read_text()
+    page = (tmp_path/"figures/d.md").read_text()
+    assert "\n# d\n\n| a | b |" in page and "\n## What follows" in page and "###" not in page
 
 def test_the_sidebar_is_the_reading_path(prepare, root):
     pages = re.findall(r"^[\w/]+$", (root/"docs/sidebar.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     notebooks = {str(p.relative_to("nbs").with_suffix("")) for p in prepare.notebooks(root)} - {"index"}
     assert sorted(p for p in pages if p not in ("api/index", "records", "abstract")) == sorted(notebooks)
-    assert pages[:8] == ["start", "paper", *(f"core/{n}" for n in
-                                             ("color", "biggan", "surgery", "encoder", "losses", "train"))]
+    core = [f"core/{name}" for name in ("color", "biggan", "surgery", "encoder", "losses", "train")]
+    assert pages[:8] == ["start", "paper", *core]
 
 # --- the interface
 
