@@ -103,8 +103,8 @@ def parse_seeds(texts: list[str]) -> list[int]:
     "Seeds of `--seeds 0,1,2` and repeated options, each once; a ValueError for anything but whole numbers from 0."
     words = [w.strip() for t in texts for w in t.split(",") if w.strip()]
     if not words or not all(w.isdecimal() and int(w) < 2**32 for w in words):
-        raise ValueError(f"Expected seeds as whole numbers from 0 to 2**32 - 1, such as --seeds 0,1,2, got "
-                         f"{','.join(texts)!r}.")
+        raise ValueError("Expected seeds as whole numbers from 0 to 2**32 - 1, such as --seeds 0,1,2, "
+                         f"got {','.join(texts)!r}.")
     return list(dict.fromkeys(map(int, words)))
 
 # %% ../nbs/library/cli.ipynb #80b5de65
@@ -627,8 +627,8 @@ def find_notebook(name: str) -> Path:
     from biggan_colorize.provenance import repository
     path = repository()/"nbs"/name
     if not path.exists():
-        raise FileNotFoundError(f"The notebook {name} is not in {path.parent}: evaluate runs in a clone of the "
-                                f"repository.")
+        raise FileNotFoundError(f"The notebook {name} is not in {path.parent}: "
+                                f"evaluate runs in a clone of the repository.")
     return path
 
 ROWS_AND_PARAMETERS = """\b

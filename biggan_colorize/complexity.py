@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EDGE', 'CELL', 'complexity_measures', 'complexity', 'binned', 'summary', 'groups_with_two', 'rank_correlation',
-           'plot_binned', 'color_of']
+           'color_of', 'plot_binned']
 
 # %% ../nbs/library/complexity.ipynb #7842b596
 import numpy as np, torch
@@ -78,6 +78,11 @@ def rank_correlation(
     half = 1.96*(1.06/(len(a) - 3))**0.5 if len(a) > 3 else np.inf
     return rho, *(float(np.tanh(np.arctanh(np.clip(rho, -0.999999, 0.999999)) + s*half)) for s in (-1, 1))
 
+# %% ../nbs/library/complexity.ipynb #3a6594a2
+def color_of(k: int) -> str:
+    "The colour of line `k`, without yellow, which is too faint for lines."
+    return [c for name, c in COLORS.items() if name != "yellow"][k % 7]
+
 @rc_context(STYLE)
 def plot_binned(
     rows: list, # of `binned`
@@ -95,16 +100,11 @@ def plot_binned(
             r = [r for r in rows if (r["measure"], r["method"]) == (measure, name)]
             at = [q["group"] + 0.11*(k - (len(methods) - 1)/2) for q in r]
             ax.vlines(at, [q["q25"] for q in r], [q["q75"] for q in r], color=color_of(k), lw=0.9, alpha=0.55)
-            ax.plot(at, [q["mean"] for q in r], color=color_of(k), marker=MARKERS[k % len(MARKERS)], ms=3.2, lw=1,
-                    label=name if not p else None)
+            ax.plot(at, [q["mean"] for q in r], color=color_of(k), ls="-" if k < 7 else "--", lw=1,
+                    marker=MARKERS[k % len(MARKERS)], ms=3.2, label=name if not p else None)
         ax.set(xticks=range(1, groups + 1), xlim=(0.5, groups + 0.5), xlabel="group by complexity (1: simplest)")
         ax.set_title(title, fontsize=size, loc="left")
         ax.grid(alpha=0.25, axis="y")
     fig.legend(loc="lower center", ncols=len(methods), frameon=False, handlelength=1.6, columnspacing=1.2,
                borderaxespad=0.1)
     return fig
-
-# %% ../nbs/library/complexity.ipynb #3a6594a2
-def color_of(k: int) -> str:
-    "The colour of line `k`, without yellow, which is too faint for lines."
-    return [c for name, c in COLORS.items() if name != "yellow"][k % 7]

@@ -66,7 +66,6 @@ def find_dataset(
     root = Path(root).expanduser()
     return ImageDataset(list_images(root), size=size, name="folder", split="all", root=root)
 
-
 # %% ../nbs/library/data.ipynb #69fda9df
 class ImageDataset(Dataset):
     "Images as (x (3,S,S) in [0, 1], y int), decoded on access; y = −1 without labels; see also `skip_errors`."
@@ -220,7 +219,6 @@ def ahead(
             waiting.append(thread.submit(next, it, end))
             yield item
 
-
 # %% ../nbs/library/data.ipynb #62284cda
 @functools.lru_cache
 def imagenet_wnids() -> list[str]:
@@ -241,7 +239,6 @@ def class_name(
     if not re.fullmatch(r"n\d{8}", str(wnid)):
         raise ValueError(f"Expected a WordNet id such as n01443537, got {wnid!r}.")
     return _imagenet_names().get(wnid, wnid)
-
 
 # %% ../nbs/library/data.ipynb #26ca5faf
 def find_class(
@@ -335,7 +332,6 @@ def unpack_once(
     target = cache_folder() / f"{name}-{zlib.crc32(repr(content).encode()):08x}"
     if not target.is_dir(): _extract(archives, target, len(content))
     return target
-
 
 # %% ../nbs/library/data.ipynb #im200005
 def _class_folders(folder, remedy):
@@ -445,7 +441,6 @@ def _imagenet20_files(root, split):
         f"a full ImageNet at {full / 'train'}, or the public collections imagenette2 and imagewoof2 in {root}, and "
         f"none is there: download Imagenette and Imagewoof (github.com/fastai/imagenette), unpack both into one "
         f"folder, and name it (--data, or BIGGAN_COLORIZE_DATA).")
-
 
 # %% ../nbs/library/data.ipynb #im200007
 # number of images of each split, and the start of the SHA-256 of their sorted lines <WordNet id>/<file name>

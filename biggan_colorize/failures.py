@@ -6,7 +6,7 @@
 __all__ = ['UNCOLORED_SHARE', 'NEAR_GRAY', 'GRAY_SHARE', 'CAST', 'CAST_ALONE', 'HUES', 'BORDERS', 'BORDER_SHARE', 'LONG',
            'LEAST_STEP', 'BLEEDING', 'KINDS', 'is_uncolored', 'hue_name', 'cast', 'is_cast', 'borders', 'color_slope',
            'bleeding', 'check_pictures', 'failures', 'share', 'failure_table', 'share_text', 'failures_markdown',
-           'save_failures', 'badness', 'worst', 'caption', 'plot_failures']
+           'one_line', 'save_failures', 'badness', 'worst', 'caption', 'plot_failures']
 
 # %% ../nbs/library/failures.ipynb #faef990d
 from pathlib import Path
@@ -187,16 +187,19 @@ def failures_markdown(
     bleed = ["–" if r["bleed_mean"] is None else f"{r['bleed_mean']:+.3f}" for r in rows]
     return grid([head, *([r["method"], *(share_text(r, k) for k in KINDS), b] for r, b in zip(rows, bleed))])
 
+def one_line(provenance: dict) -> str:
+    "The values of a provenance that are no lists of values, in one line."
+    return "; ".join(f"{k}: {v}" for k, v in provenance.items() if not isinstance(v, dict))
+
 def save_failures(
     rows: list, # of `failure_table`
     out, # folder, created when missing
-    provenance: dict, # images, preset, seed
+    provenance: dict, # images, weights, seed, code and machine
     name: str = "failures",
 ) -> None:
     "Writes NAME.md, NAME.csv and NAME.json to `out`, atomically."
-    about = "; ".join(f"{k}: {v}" for k, v in provenance.items())
     table = json.dumps({"rows": rows, "provenance": provenance}, indent=1, ensure_ascii=False)
-    texts = {"md": failures_markdown(rows) + f"\n\n{about}\n", "json": table + "\n"}
+    texts = {"md": failures_markdown(rows) + f"\n\n{one_line(provenance)}\n", "json": table + "\n"}
     for suffix, text in texts.items():
         with atomic_write(Path(out)/f"{name}.{suffix}") as part: part.write_text(text, encoding="utf-8")
     write_csv(rows, Path(out)/f"{name}.csv")

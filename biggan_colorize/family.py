@@ -159,8 +159,8 @@ def progress(out, names=tuple(FAMILY), runs=FAMILY) -> str:
     lines = []
     for name in names:
         seen, finished = images_seen(Path(out) / name)
-        state = ("finished" if finished else "under way" if seen else f"waits for {runs[name].part_of}"
-                 if runs[name].part_of else "not begun")
+        waits = f"waits for {runs[name].part_of}" if runs[name].part_of else "not begun"
+        state = "finished" if finished else "under way" if seen else waits
         lines.append(f"{name:15} {seen:9,} images  {state:15} {runs[name].says}")
     return "\n".join(lines)
 
@@ -430,15 +430,12 @@ def main(
     only: str = typer.Option(",".join(FAMILY), help="Which runs, separated by commas."),
     minutes: float = typer.Option(0., help="Pause after so many minutes of training; run again to go on.", min=0),
     images: int = typer.Option(40_000, help="Images that each of the compared runs sees.", min=1),
-    most: int = typer.Option(0,
-                             help="Images that the prior, the flagship and photo see; their presets' epochs when left "
-                                  "out.", min=0),
-    ch: int = typer.Option(0,
-                           help="Width multiplier of every network, such as 32 on a GPU; the presets' when left out.",
-                           min=0),
-    n_parallel: int = typer.Option(1,
-                                   help="Runs side by side once the prior is there; a GPU has room for several of "
-                                        "these narrow networks.", min=1),
+    most: int = typer.Option(0, min=0, help="Images that the prior, the flagship and photo see; their presets' epochs "
+                                            "when left out."),
+    ch: int = typer.Option(0, min=0, help="Width multiplier of every network, such as 32 on a GPU; the presets' when "
+                                          "left out."),
+    n_parallel: int = typer.Option(1, min=1, help="Runs side by side once the prior is there; a GPU has room for "
+                                                  "several of these narrow networks."),
     device: str = typer.Option(None, help="cuda or cpu."),
     measure: bool = typer.Option(True, help="Measure what is finished on the validation images."),
 ) -> None:
@@ -455,8 +452,8 @@ def main(
     typer.echo("All runs are finished." if done else "The time is over: run the same command again to go on.")
     if not (done and measure): return
     images, device = dict(dataset="imagenet-20", data=data), device or ("cuda" if torch.cuda.is_available() else "cpu")
-    typer.echo(rows_markdown(final_rows(measure_family(out, images | {"device": device}, judges(device=device),
-                                                       names))))
+    rows = measure_family(out, images | {"device": device}, judges(device=device), names)
+    typer.echo(rows_markdown(final_rows(rows)))
 
 
 # %% ../nbs/experiments/family.ipynb #3025ba25

@@ -12,7 +12,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from .biggan import (ConditionalBatchNorm, OutputNorm, SelfAttention, SpectralNorm, UpBlock, widened)
+from .biggan import ConditionalBatchNorm, OutputNorm, SelfAttention, SpectralNorm, UpBlock, widened
 from .colorizer import Colorizer
 from .encoder import Encoder, EncoderBlock
 from .precision import device_name, has_bfloat16
@@ -107,7 +107,7 @@ def back(self: Winograd, m: Tensor, y0: Tensor, y1: Tensor) -> None:
 
 # %% ../nbs/library/fuse.ipynb #83c5ca06
 def wide(conv: nn.Conv2d) -> bool:
-    "Whether a convolution is faster in Winograd's form, see `figures/winograd.md`."
+    "Whether a convolution takes Winograd's form, a choice from `figures/winograd.md`."
     return (conv.kernel_size == (3, 3) and min(conv.in_channels, conv.out_channels) >= 192
             and conv.weight.device.type == "cpu")
 

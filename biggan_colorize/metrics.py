@@ -275,24 +275,22 @@ NONE = Measured(None)  # too few images
 @dataclass(frozen=True)
 class Scores:
     "The scores of one method on `n` images; a field is None when it was not measured."
-    n: int  # images
-    # Fréchet distance on `backend` (FID for "inception"); `_ci` is half the bootstrap's 95 % interval
-    frechet: float
-    frechet_ci: float
-    frechet_beside: float
-    frechet_beside_ci: float  # the same on `backend_beside`
-    kid: float
-    kid_std: float  # mean and standard deviation over subsets
-    # 0..255 scale; fake minus real
-    colorfulness: float
+    n: int                          # images
+    frechet: float                  # Fréchet distance on `backend` (FID for "inception")
+    frechet_ci: float               # `_ci`: half the bootstrap's 95 % interval
+    frechet_beside: float           # the same on `backend_beside`
+    frechet_beside_ci: float
+    kid: float                      # mean over subsets, on `backend`
+    kid_std: float                  # standard deviation over subsets
+    colorfulness: float             # of the colorized images, 0..255 scale
     colorfulness_ci: float
-    colorfulness_real: float
-    colorfulness_difference: float
-    psnr: float
+    colorfulness_real: float        # of the originals
+    colorfulness_difference: float  # colorized minus original
+    psnr: float                     # dB, mean over images
     psnr_ci: float
-    ssim: float  # means over images; dB, and at most 1
-    perceptual: float
-    perceptual_ci: float  # mean over images, on `perceptual_backend`
+    ssim: float                     # at most 1, mean over images
+    perceptual: float               # mean over images, on `perceptual_backend`
+    perceptual_ci: float
     backend: str
     backend_beside: str
     precision: str

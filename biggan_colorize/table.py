@@ -11,6 +11,7 @@ import csv, io, json
 from pathlib import Path
 
 from .data import atomic_write
+from .features import JUDGE
 
 # %% ../nbs/library/table.ipynb #6c0bf987
 # Table 1 of the paper: FID and colourfulness on ImageNet's 50,000 validation images
@@ -136,8 +137,7 @@ def side_by_side(
 def summary(
     table: dict, # {"rows", "provenance"}
 ) -> str:
-    """A short table as Markdown: gray, the two best other methods, and ours (after equal and longer training, and
-    `photo`)."""
+    "A short table as Markdown: gray, the two best other methods, and our colorizers."
     p, rows = table["provenance"], [r for r in table["rows"] if r["n"]]
     ours = [r for r in rows if r["method"] in ("Ours", "mini-16", "photo")]
     others = sorted((r for r in rows if r not in ours and r["method"] not in ("gray", "Regression")),
@@ -147,10 +147,8 @@ def summary(
         seen = p.get("images_seen", {}).get(r["method"])
         cells.append([r["method"], _number(r["frechet"], ".2f", r["frechet_ci"]),
                       f"{r['colorfulness']:.1f} of {r['colorfulness_real']:.1f}", f"{seen:,}" if seen else "–"])
-    return (grid(cells) +
-            f"\n\n{p['dataset']}, {p['about'] or p['images']}; distance on `{p['backend']}`, which took part in no "
-            f"training.")
-
+    independent = ", which took part in no training" if p["backend"] == JUDGE else ""
+    return f"{grid(cells)}\n\n{p['dataset']}, {p['about'] or p['images']}; distance on `{p['backend']}`{independent}."
 
 # %% ../nbs/library/table.ipynb #fefb9203
 def csv_text(

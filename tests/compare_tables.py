@@ -1,5 +1,6 @@
-"""Is a table measured now the same as a recorded one? `python tests/compare_tables.py MEASURED.json RECORDED.json` The
-same images, networks and weights give the same numbers up to the arithmetic of another processor or library
+"""Is a table measured now the same as a recorded one? `python tests/compare_tables.py MEASURED.json RECORDED.json`
+
+The same images, networks and weights give the same numbers up to the arithmetic of another processor or library
 version: each number may differ by 2 % of the recorded one, or by the absolute amount below where that is more."""
 import json, sys
 from pathlib import Path
@@ -32,8 +33,8 @@ def differences(measured, recorded):
     return found
 
 if __name__ == "__main__":
-    missing = [p for p in sys.argv[1:] if not Path(p).exists()]
-    found = [f"there is no {p}"
-             for p in missing] or differences(*(json.loads(Path(p).read_text(encoding="utf-8")) for p in sys.argv[1:3]))
+    files = [Path(p) for p in sys.argv[1:3]]
+    found = [f"there is no {p}" for p in files if not p.exists()]
+    found = found or differences(*(json.loads(p.read_text(encoding="utf-8")) for p in files))
     print("\n".join(found) or f"{sys.argv[1]} agrees with {sys.argv[2]}")
     sys.exit(bool(found))

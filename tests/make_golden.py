@@ -1,8 +1,8 @@
 """Writes tests/golden/small.safetensors: inputs and outputs of small networks, computed without biggan_colorize.
 BigGAN's generator and discriminator and the paper's encoder are written out below as plain functions of a
 dictionary of arrays, in float64, from their published description (Brock et al. 2019; §2 of the paper). Only
-convolution is borrowed (torch). The weights are not stored: `fill` makes them from their names and shapes. `python
-tests/make_golden.py` writes the file anew."""
+convolution is borrowed (torch). The weights are not stored: `fill` makes them from their names and shapes.
+`python tests/make_golden.py` writes the file anew."""
 import zlib
 from pathlib import Path
 
@@ -30,8 +30,9 @@ def normed(key, rows, columns, size=None, bias=True):
 
 def attention_keys(key, n):
     shapes = {"theta": (n // 8, n), "phi": (n // 8, n), "g": (n // 2, n), "o": (n, n // 2)}
-    return {f"{key}.gamma": ()} | {k: s for name, (o, i) in shapes.items() for k,
-                                   s in normed(f"{key}.{name}", o, i, 1, bias=False).items()}
+    keys = {f"{key}.gamma": ()}
+    for name, (o, i) in shapes.items(): keys |= normed(f"{key}.{name}", o, i, 1, bias=False)
+    return keys
 
 
 def generator_keys(r):
@@ -39,15 +40,15 @@ def generator_keys(r):
     keys = {"shared.weight": (CLASSES, EMBEDDING)} | normed("linear", 16 * ch[0], CHUNK)
     for b, (i, o) in enumerate(zip(ch, ch[1:])):
         block = f"blocks.{b}.0"
-        keys |= normed(f"{block}.conv1", o, i, 3) | normed(f"{block}.conv2", o, o, 3) | normed(f"{block}.conv_sc", o, i,
-                1)
+        keys |= normed(f"{block}.conv1", o, i, 3) | normed(f"{block}.conv2", o, o, 3)
+        keys |= normed(f"{block}.conv_sc", o, i, 1)
         for n, c in ((1, i), (2, o)):
             keys |= {f"{block}.bn{n}.stored_mean": (c,), f"{block}.bn{n}.stored_var": (c,),
                      f"{block}.in{n}.weight": (c,), f"{block}.in{n}.bias": (c,)}
             for part in ("gain", "bias"): keys |= normed(f"{block}.bn{n}.{part}", c, told, bias=False)
         if 8 * 2**b == ATTENTION[r]: keys |= attention_keys(f"blocks.{b}.1", o)
-    return keys | {f"output_layer.0.{k}": (ch[-1],)
-                   for k in ("gain", "bias", "stored_mean", "stored_var")} | normed("output_layer.2", 3, ch[-1], 3)
+    keys |= {f"output_layer.0.{k}": (ch[-1],) for k in ("gain", "bias", "stored_mean", "stored_var")}
+    return keys | normed("output_layer.2", 3, ch[-1], 3)
 
 
 def discriminator_keys(r):
@@ -121,9 +122,8 @@ def norm(p, key, x, eps, scale, bias):
 
 def attend(p, key, x):
     flat = lambda v: v.reshape(*v.shape[:2], -1)
-    query, key_, value = sn_conv(p, key + ".theta",
-                                 x), squares(sn_conv(p, key + ".phi", x)).max((3, 5)), squares(sn_conv(p, key + ".g",
-            x)).max((3, 5))
+    query = sn_conv(p, key + ".theta", x)
+    key_, value = (squares(sn_conv(p, f"{key}.{name}", x)).max((3, 5)) for name in ("phi", "g"))
     score = np.einsum("bcp,bcq->bpq", flat(query), flat(key_))
     weight = np.exp(score - score.max(2, keepdims=True))
     out = np.einsum("bpq,bcq->bcp", weight / weight.sum(2, keepdims=True), flat(value))

@@ -20,19 +20,17 @@ def test_equal_and_nearly_equal_tables_agree():
     assert not differences(changed(1, frechet=20.3, seconds_per_image=9.), RECORDED)
     assert not differences(changed(0, colorfulness=0.05), RECORDED)
 
-@pytest.mark.parametrize("row, values",
-                         [(1, dict(frechet=20.5)), (1, dict(frechet=None)), (1, dict(frechet=float("nan"))),
-                          (1, dict(n=999)),
-                                         (0, dict(colorfulness=.2)), (2, dict(published_fid=11.)),
-                                         (1, dict(method="Theirs"))])
+@pytest.mark.parametrize("row, values", [
+    (1, dict(frechet=20.5)), (1, dict(frechet=None)), (1, dict(frechet=float("nan"))), (1, dict(n=999)),
+    (0, dict(colorfulness=.2)), (2, dict(published_fid=11.)), (1, dict(method="Theirs"))])
 def test_a_changed_or_missing_number_is_found(row, values): assert differences(changed(row, **values), RECORDED)
 
 def test_a_missing_row_other_weights_and_an_empty_record_are_found():
     fewer = copy.deepcopy(RECORDED)
     del fewer["rows"][1]
     assert len(differences(fewer, RECORDED)) == 5
-    assert differences(RECORDED | {"provenance": RECORDED["provenance"] | {"weights": "def"}},
-                       RECORDED) == ["weights: 'def', recorded 'abc'"]
+    others = RECORDED | {"provenance": RECORDED["provenance"] | {"weights": "def"}}
+    assert differences(others, RECORDED) == ["weights: 'def', recorded 'abc'"]
     assert "no row was recorded" in differences(RECORDED, RECORDED | {"rows": RECORDED["rows"][2:]})
 
 def test_exit_status(root, tmp_path):

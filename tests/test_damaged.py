@@ -19,8 +19,8 @@ def formats():
                               (".tif", "I;16", {}), (".tiff", "RGB", dict(compression="tiff_lzw")), (".bmp", "RGB", {}),
                               (".webp", "RGB", {})):
         buffer = io.BytesIO()
-        (img.convert("I").convert(mode) if mode == "I;16" else img.convert(mode)).save(buffer,
-                Image.registered_extensions()[suffix], **how)
+        converted = img.convert("I").convert(mode) if mode == "I;16" else img.convert(mode)
+        converted.save(buffer, Image.registered_extensions()[suffix], **how)
         found[suffix, mode] = buffer.getvalue()
     return found
 
@@ -61,15 +61,13 @@ def test_a_thousand_damaged_files(run, damaged, tmp_path):
     done = run("biggan-colorize", "colorize", folder, "-o", out, "--model", weights, "--label", "tabby", "--json")
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stderr[-2000:]
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    # each file has its line
-    assert len(reports) == 1009
+    assert len(reports) == 1009  # each file has its line
     failed, made = [r for r in reports if r["error"]], [p["path"] for r in reports for p in r["pictures"]]
     # some damage is harmless
     assert len(failed) + len(made) == 1009 and 100 < len(failed) < 1000
     assert not [r for r in failed if "whole" in r["photo"]]
     assert all("\n" not in r["error"] and r["photo"] in r["error"] and len(r["error"]) < 500 for r in failed)
-    # nothing half-written, nothing else
-    assert sorted(str(p) for p in out.rglob("*") if p.is_file()) == sorted(made)
+    assert sorted(str(p) for p in out.rglob("*") if p.is_file()) == sorted(made)  # nothing half-written, nothing else
     for path in made: Image.open(path).load()
     # the photographs are as they were
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before

@@ -64,8 +64,8 @@ def test_a_large_photograph_is_reduced_first(tmp_path):
     Image.new("L", (6000, 4000), 90).save(buffer, "PNG")
     (tmp_path/"large.png").write_bytes(buffer.getvalue())
     view = Explorer(tmp_path/"large.png")
-    assert "6000 × 4000 pixels, shown at 384 × 256" in view.status.value and max(i.width
-            for i in view.images.values()) == 384
+    assert "6000 × 4000 pixels, shown at 384 × 256" in view.status.value
+    assert max(i.width for i in view.images.values()) == 384
 
 def test_sizes_that_nobody_expects(tmp_path):
     for size in ((1, 1), (1, 4000), (4000, 1), (17, 3)):

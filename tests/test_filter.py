@@ -12,8 +12,8 @@ from PIL import Image
 
 from biggan_colorize import data
 from biggan_colorize.data import (AT_EIGHTH, ImageDataset, ImageError, filter_colorful, filter_summary, find_dataset,
-                                  imagenet_wnids,
-                                  load_arrays, load_eighth, loader, photo, photo_patches, read_filter_list)
+                                  imagenet_wnids, load_arrays, load_eighth, loader, photo, photo_patches,
+                                  read_filter_list)
 
 SHARED = Path(__file__).resolve().parents[2]/"shared"/"data"   # the development data
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and odd file names")
@@ -43,8 +43,8 @@ def images(tmp_path_factory):
     make_images(folder/"images", 400)
     (folder/"images"/"0007.png").write_bytes(b"broken")
     (folder/"images"/"0399.png").write_bytes(b"")
-    return find_dataset("folder", root=folder/"images"), filter_colorful(find_dataset("folder", root=folder/"images"),
-            folder/"whole.csv")
+    ds = find_dataset("folder", root=folder/"images")
+    return ds, filter_colorful(ds, folder/"whole.csv")
 
 # ---- interrupted runs
 
@@ -72,9 +72,8 @@ def test_killed_at_random_moments(images, tmp_path):
         grew.append(len(read_filter_list(partial)[1]) if partial.exists() else 0)
     # killed in the middle, and every run went on from there
     assert grew == sorted(grew) and len(set(grew)) > 10 and 0 < grew[19] < 400, grew
-    assert filter_colorful(ds,
-                           out).read_bytes() == whole.read_bytes() and [p.name
-            for p in tmp_path.iterdir()] == ["list.csv"]
+    assert filter_colorful(ds, out).read_bytes() == whole.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["list.csv"]
 
 def test_cut_at_any_byte(tmp_path):
     names = ["a, b.png", 'quo"te.png', "größe.png", "line\u2028sep.png", " space.png", "#.png", "zz.png"]
@@ -147,14 +146,14 @@ def test_a_process_that_dies(tmp_path, workers, end):
     ds.paths[15].rename(tmp_path/"images"/f"0015 {end}.png")
     dying = Deadly(sorted((tmp_path/"images").iterdir()), root=ds.root, split="all")
     with pytest.raises(ChildProcessError) as e: filter_colorful(dying, tmp_path/"list.csv", workers=workers, every=4)
-    assert re.search(r"after \d+ of 20 images.*list.csv.partial.*fewer workers",
-                     str(e.value)) and "\n" not in str(e.value)
+    assert re.search(r"after \d+ of 20 images.*list.csv.partial.*fewer workers", str(e.value))
+    assert "\n" not in str(e.value)
     _, rows = read_filter_list(tmp_path/"list.csv.partial")
     assert len(rows) <= 12 and (workers == 2 or len(rows) == 12)          # never beyond the group in which it died
     assert not (tmp_path/"list.csv").exists()
     mended = ImageDataset(dying.paths, root=ds.root, split="all")
-    assert filter_colorful(mended, tmp_path/"list.csv").read_bytes().split(b"\n")[1:] == whole.replace(b"0015",
-            f"0015 {end}".encode()).split(b"\n")[1:]
+    expected = whole.replace(b"0015", f"0015 {end}".encode())
+    assert filter_colorful(mended, tmp_path/"list.csv").read_bytes().split(b"\n")[1:] == expected.split(b"\n")[1:]
 
 def test_broken_files_are_counted(images):
     ds, whole = images
@@ -203,7 +202,10 @@ def test_a_worker_gets_paths_not_the_data_set(tmp_path):
     class Pool:
         def __init__(self, workers, context, start, job): seen.append(len(pickle.dumps(job)))
         def submit(self, work, paths):
-            seen.append(len(paths)); future = Future(); future.set_result([paths]); return future
+            seen.append(len(paths))
+            future = Future()
+            future.set_result([paths])
+            return future
         def shutdown(self, cancel_futures): seen.append("end")
     with mock.patch.object(data, "ProcessPoolExecutor", Pool): assert next(rows) == [ds.paths[:10]]
     assert seen[0] < 3000 and seen[1:] == [10] * 8                                    # 4 groups a worker
@@ -290,13 +292,13 @@ def test_an_eighth(tmp_path):
     a = np.full((83, 101, 3), 90, np.uint8); a[:, 96:] = (255, 0, 0); a[80:] = (0, 0, 255); a[:8, :8] = (200, 90, 90)
     Image.fromarray(a).save(tmp_path/"a.jpg", quality=100, subsampling=0)
     small = np.asarray(load_eighth(tmp_path/"a.jpg")).astype(int)
-    assert small.shape == (10, 12,
-                           3) and np.abs(small[1:] - 90).max() <= 2 and np.abs(small[0, 0] - (200, 90, 90)).max() <= 2
+    assert small.shape == (10, 12, 3)
+    assert np.abs(small[1:] - 90).max() <= 2 and np.abs(small[0, 0] - (200, 90, 90)).max() <= 2
     Image.fromarray(a).convert("CMYK").save(tmp_path/"cmyk.jpg")
     Image.fromarray(a).convert("L").save(tmp_path/"gray.jpg")
     Image.fromarray(a[:60]).save(tmp_path/"low.jpg"); Image.fromarray(a).save(tmp_path/"a.png")
-    assert [load_eighth(tmp_path/name)
-            for name in ("cmyk.jpg", "gray.jpg", "low.jpg", "a.png", "nowhere.jpg")] == [None] * 5
+    for name in ("cmyk.jpg", "gray.jpg", "low.jpg", "a.png", "nowhere.jpg"):
+        assert load_eighth(tmp_path/name) is None, name
 
 # ---- broken files during training
 
@@ -319,8 +321,7 @@ def test_training_goes_on_past_broken_files(tmp_path, workers):
     # the labels of the images that came instead: 6, 6 and 0
     assert ys == [0, 1, 2, 0, 0, 0, 0, 1, 2, 0, 1, 0]
     x = torch.cat(xs)
-    assert torch.equal(x[4], ds[6][0]) and torch.equal(x[5], ds[6][0]) and torch.equal(x[11],
-            ds[0][0]) and torch.equal(x[10], ds[10][0])
+    for k, came in ((4, 6), (5, 6), (10, 10), (11, 0)): assert torch.equal(x[k], ds[came][0]), k
 
 def test_load_arrays_goes_on_past_broken_files(tmp_path):
     ds = broken_set(tmp_path)

@@ -141,8 +141,8 @@ def test_authors_colorizer(name, feature_resolution):
 @pytest.mark.parametrize("name", ["f16", "f32_wide"])
 def test_authors_generator_from_z(name):
     io = torch.load(GOLDEN / f"{name}_io.pth", weights_only=True)
-    G = Generator.from_state({k[2:]: v for k,
-                              v in read_torch_file(GOLDEN / f"{name}_EG.pth").items() if k.startswith("G.")})
+    state = read_torch_file(GOLDEN / f"{name}_EG.pth")
+    G = Generator.from_state({k[2:]: v for k, v in state.items() if k.startswith("G.")})
     with torch.no_grad(): assert off(G(io["z"], io["label"]), io["g_z_full"]) < 1e-4
 
 

@@ -1,9 +1,10 @@
 """CIC and InstColor against what their original code gives for weights that a rule fills in (the development data's
-golden/baselines); the other methods are in test_golden_baselines_more.py. To add a method: one `Case` a variant in
-CASES. `states` makes the weight files, {file name: {key: tensor}}; they are written to a folder and read by
-`load_baseline`, so the strict loader is tested as well. `outputs` gives {key of io.pth: what our network gives};
-each has to agree to TOLERANCE of the expected output's range, unless `tolerance` has another number for that key,
-with its reason."""
+golden/baselines); the other methods are in test_golden_baselines_more.py.
+
+To add a method: one `Case` a variant in CASES. `states` makes the weight files, {file name: {key: tensor}}; they are
+written to a folder and read by `load_baseline`, so the strict loader is tested as well. `outputs` gives {key of io.pth:
+what our network gives}; each has to agree to TOLERANCE of the expected output's range, unless `tolerance` has another
+number for that key, with its reason."""
 from dataclasses import dataclass, field
 from typing import Callable
 

@@ -1,6 +1,7 @@
 """DeOldify, ChromaGAN and ToVivid against what their original code gives for weights that a rule fills in (the
-development data's golden/baselines), and their 8-bit colour conversions against OpenCV where it is installed. The
-bounds are absolute, as each method's FACTS.md gives them: at or below a thousandth of the output's range, and below
+development data's golden/baselines), and their 8-bit colour conversions against OpenCV where it is installed.
+
+The bounds are absolute, as each method's FACTS.md gives them: at or below a thousandth of the output's range, and below
 what a typical mistake would move."""
 import json
 from contextlib import contextmanager
@@ -85,8 +86,8 @@ def test_deoldify(name, tmp_path):
     layers = [m for m in model.modules() if isinstance(m, deoldify.SpectralConv)]
     with outputs({str(i): model.layers[i] for i in (0, 3, 4, 5, 6, 7, 8, 10)}) as seen:
         got = {"output": model(io["input"])}
-    got |= {f"layers.{i}": seen[i][0] for i in "035"} | {f"mean.layers.{i}": seen[i][0].mean((2, 3))
-                                                         for i in ("4", "5", "6", "7", "8", "10")}
+    got |= {f"layers.{i}": seen[i][0] for i in "035"}
+    got |= {f"mean.layers.{i}": seen[i][0].mean((2, 3)) for i in ("4", "5", "6", "7", "8", "10")}
     # 80x112: the nearest resize runs
     got |= {f"output_{size}": model(io[f"input_{size}"]) for size in ("160x160", "80x112")}
     check(got | {"sigma": torch.stack([m.sigma() for m in layers])}, io,
@@ -107,14 +108,14 @@ def keras_value(key, shape):
 @torch.no_grad()
 def test_chromagan():
     io = expected("chromagan")
-    keras = {k: keras_value(k, shape) for k,
-             shape in json.loads((FOLDER / "chromagan" / "keys.json").read_text()).items()}
+    shapes = json.loads((FOLDER / "chromagan" / "keys.json").read_text())
+    keras = {k: keras_value(k, shape) for k, shape in shapes.items()}
     first = {"block1_conv1/kernel": -0.02732888, "batch_normalization_1/gamma": 1.06631256,
              "dense_3/kernel": -0.02848839}
     for key, v in first.items():
         shape = keras[key].shape
-        scale = np.sqrt(2 * shape[3] / shape[0] if len(shape) == 4
-                        else shape[1] / shape[0]) if key.endswith("kernel") else 1
+        scale = 1
+        if key.endswith("kernel"): scale = np.sqrt(2 * shape[3] / shape[0] if len(shape) == 4 else shape[1] / shape[0])
         assert abs(keras[key].flat[0] - v * scale) < 1e-6, key
     with torch.device("meta"): model = ChromaGAN()
     load_released(model, torch_state(keras), "the golden weights", "chromagan")
@@ -152,8 +153,8 @@ def statistics(x):
 
 def stat_modules(model, io):
     "{name in io.pth without `.q` or `.ref`: our module}."
-    names = {k.removeprefix("stats.").removesuffix(".q").removesuffix(".ref") for k in io if k.startswith("stats.")
-             and k.split(".")[1] in PARTS}
+    names = {k.removeprefix("stats.").removesuffix(".q").removesuffix(".ref") for k in io
+             if k.startswith("stats.") and k.split(".")[1] in PARTS}
     def ours(name):
         part, _, rest = name.partition(".")
         return model.get_submodule(f"{PARTS[part]}.{'output_layer' if rest == 'pre_tanh' else rest}")
@@ -168,8 +169,8 @@ def tovivid_states():
 @torch.no_grad()
 def test_tovivid(tmp_path):
     io, model = expected("tovivid"), read("tovivid", tmp_path, tovivid_states())
-    assert {n: parameters(model.get_submodule(p)) for n, p in PARTS.items()} == {"E": 45_210_937, "G": 82_108_548,
-            "D": 99_225_890, "corr": 24_165_716, "gen": 60_163_523}
+    counted = {n: parameters(model.get_submodule(p)) for n, p in PARTS.items()}
+    assert counted == {"E": 45_210_937, "G": 82_108_548, "D": 99_225_890, "corr": 24_165_716, "gen": 60_163_523}
     L, y = io["L"], io["label"]
     watched = stat_modules(model, io)
     with outputs(watched | {"described": model.D}) as seen: s = model.steps(L, y)
@@ -259,6 +260,6 @@ def test_chromagan_end_is_nearly_opencvs(cv2):
     ours = np.asarray(finish(Image.fromarray(image), planes(ab)))
     # one step of ab can be many of a channel that is nearly 0
     d = np.abs(ours.astype(int) - theirs)
-    print(f"\n{(d > 0).mean():.1%} of the values differ, {(d > 4).mean():.2%} by more than 4 steps, {d.mean():.2f} on "
-          f"average")
+    print(f"\n{(d > 0).mean():.1%} of the values differ, {(d > 4).mean():.2%} by more than 4 steps, "
+          f"{d.mean():.2f} on average")
     assert d.mean() < 0.5 and (d > 4).mean() < 0.005

@@ -43,10 +43,9 @@ def notebook_step(root, trainer, x, z, y):
                  perceptual=lambda a, b: a.new_zeros(len(a)))
     for text in ("def loss_E", "def G_from"): exec(cell_with(root, text), names)
     names |= dict(lambda1=p.loss.mse, lambda2=p.loss.perceptual, lambda3=p.loss.adversarial,
-                  lambda4=p.loss.discriminator,
-                  E=lambda x_gray: model.E(x_gray, model.G.embed(y)), G=model.G, D=D, y=y, images=x, steps=1,
-                  batch=len(x),
-                  dim_z=z.shape[1], start=model.start, opt_EG=adam(model, p.lr), opt_D=adam(D, p.lr_d))
+                  lambda4=p.loss.discriminator, E=lambda x_gray: model.E(x_gray, model.G.embed(y)), G=model.G, D=D,
+                  start=model.start, y=y, images=x, steps=1, batch=len(x), dim_z=z.shape[1],
+                  opt_EG=adam(model, p.lr), opt_D=adam(D, p.lr_d))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "randint", lambda n, shape: torch.arange(n))
         patch.setattr(torch, "randn", lambda *shape: z)

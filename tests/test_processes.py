@@ -9,15 +9,14 @@ from biggan_colorize.runs import checkpoints, read_log
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available() or sys.platform == "win32",
                                 reason="torch.distributed with gloo is needed")
-ENV = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"} | {"OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": ""}
+ENV = {k: v for k, v in os.environ.items() if k != "BIGGAN_COLORIZE_DATA"}
+ENV |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 TWO = ["--standalone", "--nproc-per-node", "2"]
 
 # Five steps with the learning rates of the paper. Adam divides a gradient by its size, so a gradient that is zero but
-# for rounding makes a step of up to the
-# full learning rate, and rounding differs between one process and two. Such are the biases of convolutions that a batch
-# norm follows, which takes them away
-# again. With the preset's eps of 1e-6 they are left out of the comparison; with 1e-4, above the rounding, nothing is.
+# for rounding makes a step of up to the full learning rate, and rounding differs between one process and two. Such are
+# the biases of convolutions in front of a batch norm, which cancels them. With the preset's eps of 1e-6 they are left
+# out of the comparison; with 1e-4, above the rounding, nothing is.
 STEPS = {"batch": 8, "epochs": 5/32, "lr": 3e-5, "lr_d": 1e-4, "model.dropout": 0., "augment": ""}
 CASES = {f"{preset} {eps} {'shared' if shared else 'own'}": (preset, STEPS | {"adam_eps": eps}, shared)
          for preset in ("nano", "nano-prior") for eps, shared in ((1e-4, True), (1e-6, True), (1e-6, False))}
@@ -119,8 +118,8 @@ def folder(tmp_path_factory):
 
 def differences(a, b):
     "{name: largest difference} of the parameters of E, G and D."
-    return {f"{part}.{k}": (v - b[part][k]).abs().max().item() for part in ("model", "D") for k,
-            v in a[part].items() if "stored" not in k and not k.endswith("u0")}
+    return {f"{part}.{k}": (v - b[part][k]).abs().max().item() for part in ("model", "D")
+            for k, v in a[part].items() if "stored" not in k and not k.endswith("u0")}
 
 @pytest.mark.parametrize("preset", ["nano", "nano-prior"])
 def test_two_processes_are_one(folder, preset):
@@ -132,8 +131,7 @@ def test_two_processes_are_one(folder, preset):
     assert max(differences(one, two).values()) < 1e-5
     for k, v in one["model"].items():
         if "stored" in k: torch.testing.assert_close(v, two["model"][k], atol=1e-5, rtol=1e-5)
-    without_biases = {k: v for k,
-                      v in differences(*pair(1e-6)).items()
+    without_biases = {k: v for k, v in differences(*pair(1e-6)).items()
                       if not (k.startswith("model") and "conv" in k and k.endswith("bias"))}
     assert max(without_biases.values()) < 1e-5 and len(without_biases) > 40
     own = torch.tensor(list(differences(*pair(1e-6, "own")).values()))

@@ -1,12 +1,12 @@
 """What users of software of this kind reported, tried on `evaluate`, eval and the figure notebooks: rows R1, R2, R5,
 R8, R11 and R16, and where else their kinds occur."""
-from conftest import find_notebook
 import ast, json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from conftest import find_notebook
 
 from biggan_colorize.data import ImageDataset, photo, photo_patches, pil_to_tensor, resize_center_crop, tensor_to_pil
 from biggan_colorize.experiment import Experiment
@@ -15,8 +15,7 @@ from biggan_colorize.outputs import match_folder
 
 SIDE = 128  # of the packaged models' images
 WITH_PARAMETERS = ("eval", "fig1_inversion", "fig2_framework", "fig3_encoder", "fig4_comparison", "fig5_complex",
-                   "ledger",
-                   "resolution_study", "mini_compare")
+                   "ledger", "resolution_study", "mini_compare")
 
 def exif(orientation):
     found = Image.Exif()
@@ -26,8 +25,8 @@ def exif(orientation):
 def shots(n=4, size=(320, 240)):
     "Pieces of two photographs, wider than high."
     places = [(name, k) for k in range(n) for name in ("coffee", "chelsea")][:n]
-    return [photo(name).resize((640, 480)).crop((40*k, 30*k, 40*k + 480, 30*k + 360)).resize(size) for name,
-            k in places]
+    return [photo(name).resize((640, 480)).crop((40*k, 30*k, 40*k + 480, 30*k + 360)).resize(size)
+            for name, k in places]
 
 def write(folder, images, suffix=".png", **how):
     "Images as FOLDER/0.png, 1.png, …"
@@ -95,8 +94,8 @@ def test_outputs_of_the_originals_own_size_need_no_flag(tmp_path):
 
 def test_outputs_of_half_the_size_are_told_how_to_go_on(tmp_path):
     originals, half = write(tmp_path/"in", shots()), write(tmp_path/"half", [im.resize((160, 120)) for im in shots()])
-    assert "-p folder_resize=True of biggan-colorize evaluate, -p folder_resize True of papermill" in refused(scored,
-            half, originals)
+    said = refused(scored, half, originals)
+    assert "-p folder_resize=True of biggan-colorize evaluate, -p folder_resize True of papermill" in said
     value, note = scored(half, originals, resize=True)
     assert value > 25 and "4 scaled to another size" in note
 
@@ -170,7 +169,7 @@ def test_only_a_row_of_other_weights(user, tmp_path):
 
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_no_assertion_runs_in_a_users_notebook(root, name):
-    cells = json.loads((find_notebook(name)).read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(find_notebook(name).read_text(encoding="utf-8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     guarded = lambda s: isinstance(s, ast.If) and "checking()" in ast.unparse(s.test)
     bare = [s for text in code for top in ast.parse(text).body if not guarded(top) for s in ast.walk(top)
@@ -206,9 +205,8 @@ def test_the_command_and_the_notebook_have_one_number_of_images(root):
     assert papermill.inspect_notebook(str(root/"nbs"/"eval.ipynb"))["n_images"]["default"] == "96"
 
 SMALL = {"fig1_inversion": dict(steps=2, restarts=1), "fig2_framework": {},
-         "fig4_comparison": dict(methods="gray,mini-32"),
-         "fig5_complex": dict(methods="gray,mini-32"), "ledger": dict(n_large=2),
-         "resolution_study": dict(members="mini-8,mini-32", draws=2)}
+         "fig4_comparison": dict(methods="gray,mini-32"), "fig5_complex": dict(methods="gray,mini-32"),
+         "ledger": dict(n_large=2), "resolution_study": dict(members="mini-8,mini-32", draws=2)}
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_small_folder_of_dull_photographs(papermill, tmp_path, name):
@@ -257,7 +255,7 @@ def test_a_misspelt_parameter_of_evaluate(user, tmp_path):
     assert done.returncode == 2 and "There is no parameter 'folder_rezise', close to it folder_resize" in said
     assert not (tmp_path/"table1.md").exists()
 
-@pytest.mark.parametrize("name", [n for n in WITH_PARAMETERS if n != "mini_compare"])
+@pytest.mark.parametrize("name", [n for n in (*WITH_PARAMETERS, "failures", "photo", "ruler") if n != "mini_compare"])
 def test_a_misspelt_parameter_of_papermill(papermill, tmp_path, name):
     done = papermill(name, n_imges=3)
     assert done.returncode != 0 and "There is no parameter 'n_imges'" in done.stderr

@@ -33,8 +33,8 @@ def colorize(quick, nano):
 
 def run_bytes(*args, shell=None, env=None, stdin=None):
     "Runs the command in a process of its own → (exit status, stdout, stderr) in bytes."
-    command = ["bash", "-c", f"set -o pipefail; {shell}", "bash", *map(os.fsencode, args)] if shell else [PROGRAM,
-            *map(os.fsencode, args)]
+    start = ["bash", "-c", f"set -o pipefail; {shell}", "bash"] if shell else [PROGRAM]
+    command = [*start, *map(os.fsencode, args)]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), input=stdin,
                           capture_output=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
@@ -150,7 +150,7 @@ def album(tmp_path):
 @pytest.mark.parametrize("shell, status",
                          [("'{}' \"$@\" | head -1", 0), ("'{}' \"$@\" 2>&1 | head -1", 0),
                           ("'{}' \"$@\" --json | true", 0), ("'{}' \"$@\" >&-", 0), ("'{}' \"$@\" 2>&-", 0),
-                                           ("'{}' \"$@\" >/dev/full", 1), ("'{}' \"$@\" --json >/dev/full", 1)])
+                          ("'{}' \"$@\" >/dev/full", 1), ("'{}' \"$@\" --json >/dev/full", 1)])
 def test_head_made_every_photograph_a_broken_pipe(nano, album, tmp_path, shell, status):
     if "full" in shell and not Path("/dev/full").exists(): pytest.skip("there is no /dev/full")
     code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby",
@@ -374,8 +374,8 @@ def test_300_files_with_an_interruption_and_a_second_run(colorize, monkeypatch, 
     assert "122 of 300 photographs are done" in fine(done, 130) and "run the same again" in said(done)
     assert len(made(out)) == 122 == len([json.loads(line) for line in done.stdout.splitlines()])
     before = {name: (out/name).read_bytes() for name in made(out)}
-    assert "300 of 300 photographs colorized, 178 pictures" in fine(colorize(album, "-o",
-            out)) and len(calls) == 123 + 178
+    assert "300 of 300 photographs colorized, 178 pictures" in fine(colorize(album, "-o", out))
+    assert len(calls) == 123 + 178
     assert all((out/name).read_bytes() == data for name, data in before.items()) and len(made(out)) == 300
     for name in made(out): Image.open(out/name).load()
 
@@ -384,7 +384,7 @@ def test_ctrl_c_is_one_sentence(nano, tmp_path):
     for k in range(300): SMALL.rotate(k).resize((450, 300)).save(album/f"{k:03}.png")
     process = subprocess.Popen([PROGRAM, "colorize", album, "-o", out, "--model", nano, "--label", "tabby"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               # a shell's background job ignores it, and its children, too
+                               # a shell's background job ignores SIGINT, and its children, too
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while process.poll() is None and len(list(out.glob("[0-9]*.png"))) < 3: time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
@@ -414,15 +414,15 @@ def test_ctrl_c_in_every_command(quick, monkeypatch, tmp_path, command):
 
 def test_weights_and_their_json_appear_together(monkeypatch, nano, tmp_path):
     from biggan_colorize.colorizer import Colorizer
-    model, before = Colorizer.from_pretrained(str(nano)), None
+    model = Colorizer.from_pretrained(str(nano))
     model.save(tmp_path/"w.safetensors")
     before = {name: (tmp_path/name).read_bytes() for name in made(tmp_path)}
     for p in model.parameters(): p.data += 1
     def interrupted(*args, **kwargs): raise KeyboardInterrupt
     monkeypatch.setattr(Path, "write_text", interrupted)
     with pytest.raises(KeyboardInterrupt): model.save(tmp_path/"w.safetensors", note="new")
-    assert {name: (tmp_path/name).read_bytes()
-            for name in made(tmp_path)} == before and load_file(tmp_path/"w.safetensors")
+    assert {name: (tmp_path/name).read_bytes() for name in made(tmp_path)} == before
+    assert load_file(tmp_path/"w.safetensors")
 
 # A thousand damaged files, with all of the above
 
@@ -434,14 +434,13 @@ def test_a_thousand_damaged_files_with_exif_and_odd_names(nano, tmp_path):
     album.mkdir()
     for k in range(1000):
         (suffix, _), data = rng.choice(whole)
-        with open(os.path.join(os.fsencode(album),
-                               b"%04d" % k + rng.choice([b"", b"\xe9", "写".encode()]) + suffix.encode()), "wb") as f:
-            f.write(damage(data, rng))
+        name = b"%04d" % k + rng.choice([b"", b"\xe9", "写".encode()]) + suffix.encode()
+        with open(os.path.join(os.fsencode(album), name), "wb") as f: f.write(damage(data, rng))
     code, shown, err = run_bytes("colorize", album, "-o", tmp_path/"out", "--model", nano, "--label", "tabby", "--json",
                                  env=ENCODINGS["latin1"])
     assert code == 1 and b"Traceback" not in shown + err, err[-2000:]
     reports = [json.loads(line) for line in shown.splitlines()]
     failed, pictures = [r for r in reports if r["error"]], [p for r in reports for p in r["pictures"]]
-    assert len(reports) == 1000 == len(failed) + len(pictures) == len(failed) + len(made(tmp_path/
-            "out")) and 100 < len(failed) < 900
+    assert len(reports) == 1000 == len(failed) + len(pictures) and len(pictures) == len(made(tmp_path/"out"))
+    assert 100 < len(failed) < 900
     for p in pictures: Image.open(p["path"].encode("utf-8", "surrogateescape")).load()

@@ -152,8 +152,10 @@ def test_spectral_norms_are_found_once_an_update():
     trainer, found = JointTrainer(get_preset("nano"), options=RunOptions(accumulate=2)), []
     layers = [m for net in (trainer.model, trainer.D) for m in net.modules() if isinstance(m, SpectralNorm)]
     real = biggan.power_iteration
-    with patch("biggan_colorize.biggan.power_iteration", lambda W, u,
-               eps: (found.append(u.data_ptr()), real(W, u, eps))[1]): steps(trainer, 1)
+    def spy(W, u, eps):
+        found.append(u.data_ptr())
+        return real(W, u, eps)
+    with patch("biggan_colorize.biggan.power_iteration", spy): steps(trainer, 1)
     assert sorted(found) == sorted(m.u0.data_ptr() for m in layers) and len(layers) > 20
 
 def test_prepared_weights_are_those_of_the_weights_now():
@@ -168,9 +170,11 @@ def test_prepared_weights_are_those_of_the_weights_now():
 def test_real_images_pass_the_frozen_network_once_and_keep_nothing():
     trainer = JointTrainer(get_preset("nano", {"loss.perceptual": 0.2, "perceptual": "efficientnet-lite0"}))
     seen, taps = [], trainer.perceptual.net.taps
-    with patch.object(trainer.perceptual.net, "taps", lambda x,
-                      *a: (seen.append((x.requires_grad, (out := taps(x, *a))[0].requires_grad)),
-                           out)[1]): steps(trainer, 1)
+    def spy(x, *args):
+        out = taps(x, *args)
+        seen.append((x.requires_grad, out[0].requires_grad))
+        return out
+    with patch.object(trainer.perceptual.net, "taps", spy): steps(trainer, 1)
     assert sorted(seen) == [(False, False), (True, True)]
 
 # ---- precision
@@ -218,12 +222,12 @@ def test_a_run_keeps_the_precision_of_its_checkpoint(tmp_path, monkeypatch):
         trainer = JointTrainer(get_preset("nano", {"precision": wanted}))
         trainer.load(checkpoints(tmp_path / saved)[-1])
         steps(trainer, 1, 1)
-        return trainer.precision, {m.ready.dtype for m in trainer.D.modules() if isinstance(m, SpectralNorm)
-                                   and not isinstance(m, torch.nn.Embedding)}
+        return trainer.precision, {m.ready.dtype for m in trainer.D.modules()
+                                   if isinstance(m, SpectralNorm) and not isinstance(m, torch.nn.Embedding)}
     for has in (True, False):
         monkeypatch.setattr(train, "has_bfloat16", lambda device: has)
-        monkeypatch.setattr(train, "choose_precision", lambda wanted,
-                            device: wanted if wanted != "auto" else "bfloat16" if has else "float32")
+        auto = "bfloat16" if has else "float32"
+        monkeypatch.setattr(train, "choose_precision", lambda wanted, device: auto if wanted == "auto" else wanted)
         assert go_on("float32", "auto") == ("float32", {torch.float32})
         assert go_on("bfloat16", "bfloat16") == ("bfloat16", {torch.bfloat16})
         with pytest.raises(ValueError, match="was trained in float32, and bfloat16 was asked for"):

@@ -45,8 +45,8 @@ def recorded(root):
 
 def test_recorded_study_belongs_to_the_packaged_weights(root, recorded):
     study = load_table(root/RECORDED[1])
-    assert study["provenance"]["weights"] == {name: sha256(WEIGHTS/f"{name}.safetensors")
-                                              for name in parse_members()}, \
+    packaged = {name: sha256(WEIGHTS/f"{name}.safetensors") for name in parse_members()}
+    assert study["provenance"]["weights"] == packaged, \
         "the packaged family has changed: run nbs/experiments/resolution_study.ipynb in full, as its first cell says"
     assert study["provenance"]["images"] >= 1000 and study["provenance"]["labels"] == "true"
     assert load_study(root/RECORDED[0]) == study["rows"] and verdict(study)

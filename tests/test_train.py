@@ -144,8 +144,7 @@ def assert_same_run(a, b):
     assert log_without_seconds(a) == log_without_seconds(b) and len(log_without_seconds(a)) > 2
     assert not half_written(a) and not half_written(b)
 
-SHORT = ["nano", "--set", "epochs=0.25", "--save-every", 2]                                        # 8 steps
-# the same for `run`
+SHORT = ["nano", "--set", "epochs=0.25", "--save-every", 2]  # 8 steps; below, the same for `run`
 short = dict(preset="nano", settings={"epochs": 0.25}, options=RunOptions(device="cpu", every=2, save_every=2))
 
 @pytest.fixture(scope="module")
@@ -159,15 +158,14 @@ def whole(fresh_forkserver, tmp_path_factory):
 # ---- killed
 
 def test_killed_at_twenty_random_moments(tmp_path):
-    # 128 steps
-    args = dict(preset="nano", settings={"batch": 4, "epochs": 2},
+    args = dict(preset="nano", settings={"batch": 4, "epochs": 2},  # 128 steps
                 options=RunOptions(device="cpu", every=3, save_every=2))
     began = time.time()
     moments = steps_of(args | {"out": tmp_path/"whole"})
     setup, pace = moments[0] - began, (moments[127] - moments[0]) / 127
     rnd, firsts = random.Random(0), []
-    # somewhere in a step or before the first; never later than the next begins, so that no machine is done before the
-    # last kill
+    # Somewhere in a step or before the first; never later than the next begins, so that no machine is done before the
+    # last kill.
     for _ in range(20):
         process, pipe = start(told, args | {"out": tmp_path/"killed"})
         k, part = rnd.randrange(5), rnd.random()
@@ -183,15 +181,14 @@ def test_killed_at_twenty_random_moments(tmp_path):
 
 def test_killed_while_a_checkpoint_is_written(whole, tmp_path):
     assert finish(small_disk, 5, 100_000, True, [*SHORT, "-o", tmp_path])[0] == -signal.SIGXFSZ
-    assert [p.stat().st_size
-            for p in half_written(tmp_path)] == [100_000], "it was to be killed in the middle of the file"
+    sizes = [p.stat().st_size for p in half_written(tmp_path)]
+    assert sizes == [100_000], "it was to be killed in the middle of the file"
     assert [load(p)["images"] for p in checkpoints(tmp_path)] == [16, 32]
     assert min(steps_of(short | {"out": tmp_path})) == 4, "more than the steps since the last checkpoint were lost"
     assert_same_run(whole, tmp_path)
 
-@pytest.mark.parametrize("name, nth",
-                         [("preset.json", 1), ("log.csv", 2), ("0000000016.png", 1), ("0000000032.safetensors", 1),
-                          ("model.safetensors", 1)])
+@pytest.mark.parametrize("name, nth", [("preset.json", 1), ("log.csv", 2), ("0000000016.png", 1),
+                                       ("0000000032.safetensors", 1), ("model.safetensors", 1)])
 def test_killed_while_another_file_is_written(whole, tmp_path, name, nth):
     args = short | dict(options=replace(short["options"], sample_every=2, snapshot_every=4), out=tmp_path)
     assert finish(killed_in_replace, name, nth, args)[0] == -signal.SIGKILL
@@ -204,8 +201,8 @@ def test_killed_while_another_file_is_written(whole, tmp_path, name, nth):
 def one_sentence(code, shown, said):
     "Whether the command ended with one sentence, in front of which there may be a progress bar."
     *before, last = shown.splitlines()
-    return code == 2 and last.startswith("Error: ") and said in last and not re.search("Error|Traceback|Warning",
-            "".join(before))
+    clean = not re.search("Error|Traceback|Warning", "".join(before))
+    return code == 2 and last.startswith("Error: ") and said in last and clean
 
 def test_disk_full_at_a_checkpoint(whole, tmp_path):
     code, shown = finish(small_disk, 5, 100_000, False, [*SHORT, "-o", tmp_path])
@@ -297,9 +294,8 @@ def test_images_that_cannot_be_decoded(tmp_path):
     photos.mkdir()
     for k in range(8): Image.new("RGB", (40, 40), (30 * k, 90, 200)).save(photos/f"{k}.png")
     (photos/"5x.jpg").write_bytes(b"not a photograph")
-    code, shown = finish(command,
-                         ["nano", "--set", "dataset=folder", "--data", photos, "--set", "batch=4", "-o",
-                          tmp_path/"out"])
+    settings = ["--set", "dataset=folder", "--data", photos, "--set", "batch=4"]
+    code, shown = finish(command, ["nano", *settings, "-o", tmp_path/"out"])
     assert code == 0 and "1 of the images could not be decoded" in shown, shown
     assert (tmp_path/"out/skipped.txt").read_text() == "5x.jpg\n"
 

@@ -127,8 +127,8 @@ def resize_8bit(
     size        # (H, W) of the result
 ) -> Tensor:
     "OpenCV's default resize: four nearest pixels, no filter, rounded to whole numbers."
-    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, size, mode="bilinear",
-                                                                    align_corners=False).round()
+    if x.shape[-2:] == torch.Size(size): return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=False).round()
 
 # %% ../../nbs/baselines/released/chromagan.ipynb #61d1f852
 def finish(
@@ -182,8 +182,8 @@ def torch_state(
 ) -> dict:
     "The same under PyTorch's names and with its order of axes: {layer.weight: Tensor}."
     def axes(weight, v):
-        return v.permute(3, 2, 0,
-                         1) if weight == "kernel" and v.ndim == 4 else v.T if weight == "kernel" and v.ndim == 2 else v
+        if weight != "kernel": return v
+        return v.permute(3, 2, 0, 1) if v.ndim == 4 else v.T if v.ndim == 2 else v
     parts = [(*key.rpartition("/")[::2], torch.as_tensor(np.asarray(v, np.float32))) for key, v in state.items()]
     return {f"{layer}.{KERAS_NAMES.get(weight, weight)}": axes(weight, v).contiguous() for layer, weight, v in parts}
 

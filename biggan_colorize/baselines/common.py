@@ -44,9 +44,8 @@ BASELINES = {
         {"siggraph17-df00044c.pth": "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66"},
         f"{_AMAZON}/siggraph17-df00044c.pth", "BSD-2-Clause", (("model_class.0.weight", (529, 256, 1, 1)),)),
     "instcolor": Released("InstColor", "instcolor:InstColor",
-        # these three: the repository's own
+        # the checksums are those of the Git LFS pointers in the repository, commit 13e6eec
         {"latest_net_GComp.pth": "8b5d727597138615b40408d69f49f6917d900ae0f1d39c692b885c16d47e2e69",
-         # Git LFS pointers, commit 13e6eec
          "latest_net_G.pth": "91c2812f62095526612e85ed6eeafaab55f31bcec6b1e97e4d7299c442f490ab",
          "latest_net_GF.pth": "90011a980955ce3d26ebfe82a51a374f96d3908d1c5391f1ade0d99513d93c15"},
         "the folder coco_finetuned_mask_256_ffs of checkpoints.zip, Google Drive file "
@@ -105,8 +104,8 @@ def published(
     path   # see `find_weights`
 ) -> dict:
     "{file name: whether its SHA-256 is the published one}, None where none was published."
-    return {p.name: sha256(p) == sha if sha else None for p,
-            sha in zip(find_weights(name, path), released(name).files.values())}
+    sums = released(name).files.values()
+    return {p.name: sha256(p) == sha if sha else None for p, sha in zip(find_weights(name, path), sums)}
 
 
 def sha256(path) -> str:
@@ -236,8 +235,10 @@ def architecture(
     multiply-adds."""
     rows, handles, counter = {}, [], operation_counter()
     def before(name):
-        return lambda m, a: rows.setdefault(name, [(), parameters(m), 0]).__setitem__(2,
-                rows[name][2] - counter.get_total_flops() // 2)
+        def note(m, a):
+            rows.setdefault(name, [(), parameters(m), 0])
+            rows[name][2] -= counter.get_total_flops() // 2
+        return note
     def after(name):
         def note(m, a, out):
             rows[name][0] = rows[name][0] or tuple(out.shape[1:])

@@ -227,8 +227,7 @@ def finish(
 # %% ../../nbs/baselines/released/deoldify.ipynb #200cc2ab
 class DeOldify(Baseline):
     "The base class of both networks: normalised gray (B,3,H,W) → normalised RGB (B,3,H,W)."
-    # the published default for photographs; the side of the network's input is 16 times this
-    render_factor = 35
+    render_factor = 35  # the published default for photographs; the side of the network's input is 16 times this
 
     def forward(self, x) -> Tensor: return self.layers(x)
 

@@ -149,8 +149,8 @@ class InstColor(Baseline):
 
     def example(self, n=1) -> tuple:
         "Inputs for a photograph with `n` objects, each covering a quarter of it."
-        return torch.zeros(1, 1, 256, 256), torch.zeros(n, 1, 256, 256), placements(
-            [(64, 64, 192, 192)] * n, (256, 256))
+        where = placements([(64, 64, 192, 192)] * n, (256, 256))
+        return torch.zeros(1, 1, 256, 256), torch.zeros(n, 1, 256, 256), where
 
     @staticmethod
     def without_hints(L) -> Tensor:
@@ -229,8 +229,7 @@ def colorize(
     self: InstColor,
     image,                # see `Colorizer.colorize`; only its L is used
     label=None, seed=0,   # not used: the networks have no classes and no random input
-    # N × (x1, y1, x2, y2) in the photograph's pixels; None: found by `object_boxes`; []: no objects
-    boxes=None
+    boxes=None            # N × (x1, y1, x2, y2), pixels; None: found by `object_boxes`; []: no objects
 ) -> Image.Image:
     "Colorizes a photograph; returns PIL RGB of the same size."
     image, seed = to_rgb(as_image(image)), check_seed(seed)

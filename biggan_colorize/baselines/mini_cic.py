@@ -87,8 +87,8 @@ class MiniCIC(MiniBaseline):
         self.net = nn.Sequential(
             *(conv_block(a, b, b, stride=2) for a, b in zip(widths, widths[1:])),  # 16×16
             conv_block(widths[-1], 4 * ch, 4 * ch), conv_block(4 * ch, 4 * ch, 4 * ch, dilation=2),
-            # 32
-            up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1], nn.Conv2d(2 * ch, len(centres), 1))
+            up_conv(4 * ch, 2 * ch), nn.ReLU(), conv_block(2 * ch, 2 * ch)[:-1],   # 32×32
+            nn.Conv2d(2 * ch, len(centres), 1))
 
     def forward(self, x_gray, y=None) -> Tensor: return self.net(net_input(x_gray))
 

@@ -38,8 +38,8 @@ class LatentEncoder(nn.Module):
         multiples, downs = D_CHANNELS[resolution]
         widths = [1] + [m * ch for m in multiples]
         self.shared = nn.Embedding(n_classes, shared_dim)
-        self.blocks = nn.ModuleList(nn.ModuleList([EncoderBlock(a, b, shared_dim, down, dropout=0.)]) for a, b,
-                                    down in zip(widths, widths[1:], downs))
+        self.blocks = nn.ModuleList(nn.ModuleList([EncoderBlock(a, b, shared_dim, down, dropout=0.)])
+                                    for a, b, down in zip(widths, widths[1:], downs))
         self.blocks[1].append(PlainAttention(widths[2]))
         if widths[-1] == widths[-2]: self.blocks[-1][0].conv_sc = nn.Identity()
         self.linear = nn.Linear(widths[-1], dim_z)
@@ -140,8 +140,8 @@ class DeformableConv(nn.Module):
     weights."""
     def __init__(self, n):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(nn.init.kaiming_normal_(torch.empty(n, n, 3,
-                3))), nn.Parameter(torch.zeros(n))
+        self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(n, n, 3, 3)))
+        self.bias = nn.Parameter(torch.zeros(n))
         self.conv_offset = nn.Conv2d(n, 27, 3, padding=1)
 
     def forward(self, ref, cond) -> torch.Tensor:
@@ -270,8 +270,7 @@ ToVivid.colorize = colorize
 def from_official(
     cls,
     path,               # the folder that holds the four files
-    # another file in it instead of `colorization_model.pth`, such as the paper's `colorization_model_100class.pth`
-    colorization=None
+    colorization=None   # another file in it instead of `colorization_model.pth`, such as the paper's, see Traps
 ) -> nn.Module:
     "The method with its released weights, in eval mode; every key and shape has to fit, and no code in a file is run."
     files = find_weights(cls.name, path)
