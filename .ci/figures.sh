@@ -25,7 +25,7 @@ draw fig3_encoder fig3_encoder
 draw fig4_comparison fig4_comparison "${val[@]}" -p n_images 5
 draw fig5_complex fig5_complex "${complex[@]}" -p methods gray,mini-z,mini-4,mini-8,mini-16,mini-32,mini-64,ours
 draw resolution_study resolution_study "${val[@]}" -p n_images 1500 -p n_effect 40 -p draws 8 -p groups 10
-draw ledger ledger "${val[@]}" -p n_images 2000 -p large imagenet -p n_large 0 ${checkpoint:+-p checkpoint "$checkpoint"}
+draw ledger ledger "${val[@]}" -p n_images 1000 -p large imagenet -p n_large 0 ${checkpoint:+-p checkpoint "$checkpoint"}
 draw ruler ruler "${val[@]}" -p n_images 5000
 if [ -n "$data" ]; then
   draw fig5_methods fig5_complex "${complex[@]}" \

@@ -1676,6 +1676,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biggan_colorize', 'doc_hos
                                          'biggan_colorize.metrics.kernel_distance': ( 'library/metrics.html#kernel_distance',
                                                                                       'biggan_colorize/metrics.py'),
                                          'biggan_colorize.metrics.mmd2': ('library/metrics.html#mmd2', 'biggan_colorize/metrics.py'),
+                                         'biggan_colorize.metrics.one_more': ( 'library/metrics.html#one_more',
+                                                                               'biggan_colorize/metrics.py'),
                                          'biggan_colorize.metrics.psnr': ('library/metrics.html#psnr', 'biggan_colorize/metrics.py'),
                                          'biggan_colorize.metrics.score': ('library/metrics.html#score', 'biggan_colorize/metrics.py'),
                                          'biggan_colorize.metrics.ssim': ('library/metrics.html#ssim', 'biggan_colorize/metrics.py'),

@@ -189,7 +189,7 @@ def failures_markdown(
 
 def one_line(provenance: dict) -> str:
     "The values of a provenance that are no lists of values, in one line."
-    return "; ".join(f"{k}: {v}" for k, v in provenance.items() if not isinstance(v, dict))
+    return "; ".join(f"{k}: {v}" for k, v in provenance.items() if v != "" and not isinstance(v, dict))
 
 def save_failures(
     rows: list, # of `failure_table`

@@ -11,7 +11,7 @@ __all__ = ['PRIOR', 'FLAGSHIP', 'FAMILY', 'MEMBERS', 'USUAL_LABELS', 'CARD', 'TA
 
 # %% ../nbs/experiments/family.ipynb #09c67679
 import csv, json, time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
@@ -30,7 +30,7 @@ from .metrics import FeatureStatistics, frechet_distance, kernel_distance, to_8b
 from .presets import Preset, get_preset
 from .provenance import repository
 from .runs import RunOptions, checkpoints, keep_memory, read_log
-from .train import read_prior, run
+from .train import read_prior, run, training_set
 
 # %% ../nbs/experiments/family.ipynb #97fd27a6
 class Run(NamedTuple):
@@ -84,16 +84,22 @@ def train_family(
     n_parallel: int = 1        # runs side by side, in processes of their own, once the prior is there
 ) -> bool:
     """Trains every run that is not finished yet, and goes on where an earlier call stopped; False when the time was
-    over first."""
+    over first. A run that fails beside others does not stop them; its error is raised at the end."""
     end = options.minutes and time.time() + 60 * options.minutes
     train = partial(train_member, data=data, out=Path(out), plan=plan, options=options, end=end)
     trained = [name for name in names if not plan.runs[name].part_of]
     first = [name for name in trained if name == PRIOR or n_parallel == 1]
     done = all(map(train, first))
-    if done and len(first) < len(trained):
+    beside = [name for name in trained if name not in first]
+    if done and beside:
+        # the list of colourful images, before two processes write it at once
+        training_set(preset_of(plan.runs[beside[0]], plan), data, Path(out) / "colorful.csv", workers=options.workers)
         threads = max(1, torch.get_num_threads() // n_parallel)
         with ProcessPoolExecutor(n_parallel, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
-            done = all(list(tqdm(pool.map(train, trained[len(first):]), "runs", len(trained) - len(first))))
+            started = {pool.submit(train, name): name for name in beside}
+            for r in tqdm(as_completed(started), "runs", len(started)):
+                if r.exception(): tqdm.write(f"{started[r]} failed: {r.exception()}")
+        done = all([r.result() for r in started])
     return all([part_of(Path(out), name, plan.runs[name].part_of, plan.images) for name in names
                 if plan.runs[name].part_of]) and done
 
@@ -318,24 +324,28 @@ def write_csv(rows, path) -> None:
 
 # %% ../nbs/experiments/family.ipynb #6cd62fdf
 def plot_curves(rows) -> Figure:
-    """Fréchet distance against images seen, of every run that was measured on the way: a panel for priors, one for
-    colorizers."""
+    """Fréchet distance of every run that was measured on the way, against images seen and against the minutes of its
+    training: a pair of panels for priors, one for colorizers."""
     import matplotlib.pyplot as plt
     curves = {}
     for r in rows:
         if r["label"] == "true" and r["file"] != "again":
-            curves.setdefault(r["name"], set()).add((r["images_seen"], r["frechet"]))
+            minutes = float("nan") if r["seconds"] is None else r["seconds"] / 60
+            curves.setdefault(r["name"], set()).add((r["images_seen"] / 1000, minutes, r["frechet"]))
     curves = {name: sorted(points) for name, points in curves.items() if len(points) > 1}
-    panels = {"samples of the prior": [k for k in curves if k == PRIOR],
-              "colorized photographs": [k for k in curves if k != PRIOR]}
-    panels = [(title, names) for title, names in panels.items() if names]
-    fig, axes = plt.subplots(1, max(len(panels), 1), figsize=(5.2 * max(len(panels), 1), 3.2), layout="constrained",
-                             squeeze=False)
-    for ax, (title, names) in zip(axes[0], panels):
+    kinds = {"samples of the prior": [k for k in curves if k == PRIOR],
+             "colorized photographs": [k for k in curves if k != PRIOR]}
+    panels = [(title, names, axis) for title, names in kinds.items() if names
+              for axis in ("images seen (thousands)", "minutes of training")]
+    n = max(len(panels), 1)
+    fig, axes = plt.subplots(1, n, figsize=(4.2 * n, 3.2), layout="constrained", squeeze=False)
+    for ax, (title, names, axis) in zip(axes[0], panels):
         for name in names:
-            ax.plot(*zip(*[(seen / 1000, distance) for seen, distance in curves[name]]), "o-", lw=1, ms=4, label=name)
-        ax.set(title=title, xlabel="images seen (thousands)", ylabel="Fréchet distance", ylim=(0, None))
-        ax.grid(alpha=0.3); ax.legend(fontsize=8)
+            seen, minutes, distance = zip(*curves[name])
+            ax.plot(seen if axis.startswith("images") else minutes, distance, "o-", lw=1, ms=4, label=name)
+        ax.set(title=title, xlabel=axis, ylabel="Fréchet distance", xlim=(0, None), ylim=(0, None))
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
     return fig
 
 

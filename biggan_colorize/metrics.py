@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PSNR_CAP', 'NONE', 'FeatureStatistics', 'Measured', 'frechet_distance', 'factor', 'frechet_of_factors', 'bootstrap',
-           'ci95_half_width', 'bootstrap_indices', 'mmd2', 'kernel_distance', 'extrapolated', 'to_8bit', 'psnr', 'ssim',
-           'Scores', 'Scorer', 'score']
+           'ci95_half_width', 'bootstrap_indices', 'mmd2', 'kernel_distance', 'extrapolated', 'one_more', 'to_8bit',
+           'psnr', 'ssim', 'Scores', 'Scorer', 'score']
 
 # %% ../nbs/library/metrics.ipynb #f60b741b
 import contextlib, math, time, zipfile
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np, torch
 from fastcore.basics import patch
+from scipy.stats import t as student_t
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from .color import colorfulness
@@ -245,6 +246,15 @@ def extrapolated(
     d = [np.mean([frechet_of_factors(factor(a), factor(b)) for a, b in list(zip(f.split(m), f2.split(m)))[:p]])
          for m, p in zip(sizes, parts)]
     return sizes, [float(v) for v in d], float(np.polyfit(1/np.array(sizes), d, 1)[1])
+
+# %% ../nbs/library/metrics.ipynb #metrun02
+def one_more(
+    values, # a metric of n > 1 trainings that differ in their seeds
+) -> tuple[float, float]: # mean, half of the interval
+    "The mean over trainings, and the 95 % interval around it for one more of them; a ValueError for one value."
+    n = len(values)
+    if n < 2: raise ValueError(f"An interval between trainings needs at least two of them, got {n}.")
+    return float(np.mean(values)), float(student_t.ppf(0.975, n - 1)*np.std(values, ddof=1)*(1 + 1/n)**0.5)
 
 # %% ../nbs/library/metrics.ipynb #4edabe97
 PSNR_CAP = 10*math.log10(12*255**2)  # dB, the mean squared error of rounding to 8 bits

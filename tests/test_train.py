@@ -307,7 +307,8 @@ def test_runs_of_the_family_side_by_side(tmp_path):
             "mini-16": Run("nano", {"prior": "of the family"}, "a member"), "scratch": Run("nano", {}, "from scratch")}
     how = dict(plan=Plan(images=256, settings={"batch": 64}, runs=runs), options=RunOptions(device="cpu"))
     with pytest.raises(FileNotFoundError, match="train mini-prior first"):
-        train_family(None, tmp_path / "none", ["mini-16"], n_parallel=2, **how)
+        train_family(None, tmp_path / "none", ["mini-16", "scratch"], n_parallel=2, **how)
+    assert (tmp_path / "none/scratch/model.safetensors").exists(), "one that fails stopped the other"
     paused = how | {"options": RunOptions(device="cpu", minutes=1e-9)}
     assert not train_family(None, tmp_path / "two", runs, n_parallel=2, **paused)
     assert train_family(None, tmp_path / "two", runs, n_parallel=2, **how)
@@ -315,6 +316,15 @@ def test_runs_of_the_family_side_by_side(tmp_path):
     for name in runs:
         one, two = (load_file(tmp_path / folder / name / "model.safetensors") for folder in ("one", "two"))
         for k in one: torch.testing.assert_close(one[k], two[k])
+
+
+def test_runs_side_by_side_share_one_list_of_colourful_images(tmp_path):
+    "The list is there before the runs begin: two processes that write it at once would write every image twice."
+    runs = {name: Run("nano", {"min_colorfulness": 20.}, name) for name in ("a", "b")}
+    assert train_family(None, tmp_path, runs, Plan(images=64, settings={"batch": 64}, runs=runs),
+                        RunOptions(device="cpu"), n_parallel=2)
+    paths = [line.split(",")[0] for line in (tmp_path / "colorful.csv").read_text().splitlines()[2:]]
+    assert len(paths) == len(set(paths)) > 9
 
 
 def test_a_family_goes_on_in_another_folder_and_becomes_longer(tmp_path):
