@@ -343,7 +343,8 @@ def plot_curves(rows) -> Figure:
         for name in names:
             seen, minutes, distance = zip(*curves[name])
             ax.plot(seen if axis.startswith("images") else minutes, distance, "o-", lw=1, ms=4, label=name)
-        ax.set(title=title, xlabel=axis, ylabel="Fréchet distance", xlim=(0, None), ylim=(0, None))
+        top = 1.08 * max(p[2] for name in names for p in curves[name])
+        ax.set(title=title, xlabel=axis, ylabel="Fréchet distance", xlim=(0, None), ylim=(0, top))
         ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
     return fig
