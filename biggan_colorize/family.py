@@ -349,7 +349,7 @@ def plot_curves(rows) -> Figure:
         ax.legend(fontsize=8)
     return fig
 
-
+# %% ../nbs/experiments/family.ipynb #fam20012
 def plot_family(
     models: dict,      # name → Colorizer, one row each
     x, y,              # RGB (B,3,S,S) in [0, 1] and classes (B,), one column an image

@@ -70,8 +70,7 @@ def save_figure(
                "png": dict(metadata={"Software": None})}
     for suffix, how in ({"jpg": dict(pil_kwargs={"quality": 92})} if photographs else formats).items():
         path = Path(out)/f"{name}.{suffix}"
-        # a PDF stores the pixels without interpolation
-        between = "none" if suffix == "pdf" else "antialiased"
+        between = "none" if suffix == "pdf" else "antialiased"  # a PDF stores the pixels without interpolation
         for image in fig.findobj(AxesImage): image.set_interpolation(between)
         with atomic_write(path) as part: fig.savefig(part, format=suffix, dpi=dpi, **how)
     return path
