@@ -7,7 +7,7 @@ __all__ = ['PRIOR', 'FLAGSHIP', 'FAMILY', 'MEMBERS', 'USUAL_LABELS', 'CARD', 'TA
            'train_family', 'train_member', 'preset_of', 'widths', 'prior_file', 'part_of', 'images_seen', 'progress',
            'judges', 'measure', 'how_made', 'measure_prior', 'named', 'measure_family', 'packaged_name', 'ship',
            'final_rows', 'rows_markdown', 'write_csv', 'plot_curves', 'plot_family', 'recorded_rows', 'measured',
-           'apart', 'findings', 'card_table', 'with_table', 'main']
+           'apart', 'seeds_of', 'between_two', 'clearly', 'findings', 'card_table', 'with_table', 'main']
 
 # %% ../nbs/experiments/family.ipynb #09c67679
 import csv, json, time
@@ -26,7 +26,7 @@ from .colorizer import WEIGHTS, draw_z
 from .data import atomic_write, loader, official_images
 from .experiment import LABELS, Experiment, first_images, score_methods, true_classes
 from .features import JUDGE, OFFLINE, load_backend, perceptual_distance, restrict
-from .metrics import FeatureStatistics, frechet_distance, kernel_distance, to_8bit
+from .metrics import FeatureStatistics, frechet_distance, kernel_distance, one_more, to_8bit
 from .presets import Preset, get_preset
 from .provenance import repository
 from .runs import RunOptions, checkpoints, keep_memory, read_log
@@ -381,20 +381,37 @@ def apart(a: dict, b: dict, key="frechet") -> bool:
     "Whether the 95 % intervals of two rows do not overlap."
     return abs(a[key] - b[key]) > a[f"{key}_ci"] + b[f"{key}_ci"]
 
+
+def seeds_of(rows: list[dict], base="mini-16") -> list[dict]:
+    "The rows of a run and of its further seeds, with the true class."
+    return [r for r in final_rows(rows) if r["name"] == base or r["name"].startswith(f"{base}-seed-")]
+
+
+def between_two(rows: list[dict], key="frechet", base="mini-16") -> float:
+    """How far apart two trainings that differ in their seeds lie at most, with 95 %, in the metric `key`: by the seeds
+    of `base`, and taken to hold for other runs; 0 where it was trained once."""
+    n = len(seeds := seeds_of(rows, base))
+    return one_more([r[key] for r in seeds])[1] * (2 / (1 + 1 / n)) ** 0.5 if n > 1 else 0.
+
+
+def clearly(a: dict, b: dict, rows: list[dict], key="frechet") -> bool:
+    "Whether two rows differ by more than other images and than another training would explain."
+    return apart(a, b, key) and abs(a[key] - b[key]) > between_two(rows, key)
+
 # %% ../nbs/experiments/family.ipynb #fam20003
 def findings(rows: list[dict]) -> str:
     "What the recorded rows say about z-space and about the feature resolution: two items of a Markdown list."
     by = {r["name"]: r for r in final_rows(rows)}
     z, f = by["mini-z"], by["mini-16"]
-    shown = "reproduced" if apart(z, f) and f["frechet"] < z["frechet"] else "not shown here"
+    shown = "reproduced" if clearly(z, f, rows) and f["frechet"] < z["frechet"] else "not shown here"
     first = (f"- **A feature map instead of z: {shown}.** The Fréchet distance is {measured(f)} with f at 16×16 and "
              f"{measured(z)} in z-space, after {f['images_seen']:,} images each. "
              f"[`fig1_inversion`](../nbs/experiments/fig1_inversion.ipynb) inverts single photographs.")
     maps = {f"{m}×{m}": by[f"mini-{m}"] for m in (4, 8, 16, 32, 64) if f"mini-{m}" in by}
     best, largest = min(maps, key=lambda m: maps[m]["frechet"]), list(maps)[-1]
-    near = " and ".join(m for m in maps if m != best and not apart(maps[m], maps[best]))
+    near = " and ".join(m for m in maps if m != best and not clearly(maps[m], maps[best], rows))
     a, b = maps["8×8"], maps[largest]
-    duller = apart(a, b, "colorfulness") and b["colorfulness"] < a["colorfulness"]
+    duller = clearly(a, b, rows, "colorfulness") and b["colorfulness"] < a["colorfulness"]
     inside = best not in (list(maps)[0], largest)
     shown = "reproduced" if inside and duller else "in part" if inside or duller else "not shown here"
     second = (f"- **The trade-off of the feature resolution: {shown}.** The distance is "

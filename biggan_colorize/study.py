@@ -413,9 +413,10 @@ def difference(
 def judge(
     lo: float, hi: float, # interval of a difference
     sign: int, # the claimed sign
+    between: float = 0., # how far two trainings may differ
 ) -> str:
-    "\"agrees\", \"disagrees\" or \"cannot decide\"."
-    if lo <= 0 <= hi: return "cannot decide"
+    "\"agrees\", \"disagrees\" or \"cannot decide\", where other images or another training may turn the sign."
+    if lo <= 0 <= hi or abs(lo + hi)/2 <= between: return "cannot decide"
     return "agrees" if (lo > 0) == (sign > 0) else "disagrees"
 
 # %% ../nbs/library/study.ipynb #ecd63543
@@ -425,22 +426,27 @@ def _by_distance(study):
     order = sorted(rows, key=lambda n: rows[n]["frechet"])
     return rows, order, [n for n in order[1:] if difference(study, n, order[0], "frechet")[1] <= 0]
 
-def verdict(study: dict) -> str:
+def verdict(
+    study: dict, # of `save_study`
+    between: dict = {}, # measure → how far two trainings may differ (`family.between_two`)
+) -> str:
     "Compares the paper's claims with the study's differences, as Markdown."
     rows, (best, *rest), close = _by_distance(study)
-    out = ["| the paper says | measured | 95 % interval | so, for this family, the study |", "|---|---|---|---|"]
+    out = ["| the paper says | measured | 95 % interval over images | between trainings | so, here, the study |",
+           "|---|---|---|---|---|"]
     for claim, k, a, b, sign in CLAIMS:
         if not {a, b} <= set(rows): continue
-        (v, lo, hi), form = difference(study, a, b, k), MEASURES[k][2]
+        (v, lo, hi), form, other = difference(study, a, b, k), MEASURES[k][2], between.get(k, 0.)
+        said = f"± {other:.2g}" if other else "not known"
         name = MEASURES[k][0].rstrip(" ↓↑")
         out.append(f"| {claim} | {name}: {a} {rows[a][k]:{form}}, {b} {rows[b][k]:{form}} | {v:+.3g} [{lo:+.3g}, "
-                   f"{hi:+.3g}] | **{judge(lo, hi, sign)}** |")
+                   f"{hi:+.3g}] | {said} | **{judge(lo, hi, sign, other)}** |")
     for name, r in rows.items():
         if r["feature_resolution"] == 0: continue   # z is not drawn there
         out.append(f"| z matters less than the class | {name}: z moves ab by {r['z_effect']:.2f}, the class by "
                    f"{r['class_effect']:.2f} Lab units (the originals spread by {r['color_spread']:.1f}) | "
                    f"{r['z_minus_class']:+.3g} [{r['z_minus_class_lo']:+.3g}, {r['z_minus_class_hi']:+.3g}] | "
-                   f"**{judge(r['z_minus_class_lo'], r['z_minus_class_hi'], -1)}** |")
+                   f"not known | **{judge(r['z_minus_class_lo'], r['z_minus_class_hi'], -1)}** |")
     others = [f"{n} {rows[n]['frechet']:.1f} ({v:+.2g} [{lo:+.2g}, {hi:+.2g}])"
               for n in rest for v, lo, hi in [difference(study, n, best, 'frechet')]]
     decided = (f"Between {best} and {' and '.join(close)} these images cannot decide." if close
@@ -448,9 +454,15 @@ def verdict(study: dict) -> str:
     return "\n".join(out) + (f"\n\n**Lowest Fréchet distance:** {best} {rows[best]['frechet']:.1f}, then "
                              f"{', '.join(others)}. {decided}")
 
-def lowest(study: dict) -> str:
-    "One sentence: whether the smallest Fréchet distance is clearly the smallest, image by image."
-    rows, (best, *_), close = _by_distance(study)
+def lowest(
+    study: dict, # of `save_study`
+    between: float = 0., # how far the distances of two trainings may differ
+) -> str:
+    "Whether the smallest Fréchet distance is clearly the smallest, image by image, and beside another training."
+    rows, (best, *rest), close = _by_distance(study)
     others = f"than for all others but {' and '.join(close)}" if close else "than for every other"
-    return (f"On the same {rows[best]['n']:,} images the distance is lower for `{best}` {others} "
+    said = (f"On the same {rows[best]['n']:,} images the distance is lower for `{best}` {others} "
             f"(paired differences, 95 % intervals).")
+    if not between: return said
+    near = [f"`{n}`" for n in rest if abs(difference(study, n, best, "frechet")[0]) <= between]
+    return f"{said} Another training may move it by {between:.1f}, so {' and '.join(near) or 'none'} could be as low."

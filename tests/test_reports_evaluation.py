@@ -217,6 +217,13 @@ def test_a_small_folder_of_dull_photographs(papermill, tmp_path, name):
     pictures = "*.jpg" if name == "fig4_comparison" else "*.png"
     assert done.returncode == 0 and any((tmp_path/"out").glob(pictures)), done.stderr[-2000:]
 
+def test_the_ledger_misses_its_second_dataset_before_anything_long(papermill, tmp_path):
+    done = papermill("ledger", n_images=4, large="imagenet", data=str(tmp_path))
+    assert done.returncode != 0 and "Expected ImageNet's val split" in done.stderr
+    cells = json.loads((tmp_path/"run.ipynb").read_text(encoding="utf-8"))["cells"]
+    long = next(c for c in cells if "".join(c["source"]).startswith("rows = []"))
+    assert long["metadata"]["papermill"]["status"] == "pending"
+
 # R8: the product's own outputs
 
 def test_what_colorize_wrote_is_a_folder_row_and_scores_what_was_measured(user, tmp_path):
