@@ -1,6 +1,7 @@
 """The network that scores images, as its package gives it and as it is used here: images a second, and how far the
-features and the gradient move. python benchmarks/features.py # writes figures/features.md and
-figures/features.json"""
+features and the gradient move.
+
+    python benchmarks/features.py         # writes figures/features.md and .json"""
 import contextlib, io
 from unittest.mock import patch
 

@@ -1,10 +1,14 @@
-"""The published form, the form of training and the inference form: seconds an image, operations, and the machine's own
-limit, in one run. python benchmarks/fuse.py # writes figures/fuse.md and figures/fuse.json; --quick for a few
-repetitions python benchmarks/fuse.py --device cuda # on a GPU, 16 of the paper's images at a time:
-figures/fuse_cuda.md The paper's model (256 pixels, width 96, random weights) and `mini` (128 pixels), float32 and
-bfloat16. As published: upsampling before the convolutions, the table of attention at once, spectral norm at each
-call, no channels_last. The limit is the rate of one large convolution: the operations that are left after fusion,
-at that rate, are the least time that this machine needs. On a CPU once more at the end, with `runs.keep_memory`."""
+"""The published form, the form of training and the inference form, in one run: seconds an image, operations, and the
+machine's own limit.
+
+    python benchmarks/fuse.py                  # writes figures/fuse.md and .json; --quick for a few repetitions
+    python benchmarks/fuse.py --device cuda    # a GPU, 16 of the paper's images at a time: figures/fuse_cuda.md
+
+The models are the paper's (256 pixels, width 96, random weights) and `mini` (128 pixels), in float32 and bfloat16. The
+published form upsamples before the convolutions, computes the whole table of attention and the spectral norms at each
+call, and does not use channels_last. The limit is the rate of one large convolution: at that rate the operations left
+after fusion take the least time this machine needs. On a CPU the paper's model runs once more with
+`runs.keep_memory`."""
 import argparse, copy
 
 import torch
@@ -35,7 +39,7 @@ def rows_of(name, model, x_gray, repetitions, limits, device):
 
 @torch.no_grad()
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few repetitions")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     args = parser.parse_args()
@@ -54,8 +58,7 @@ def main():
     # the quickest form of the paper's model
     trained, fused = rows[1], next(r for r in reversed(rows) if r["model"].startswith("paper"))
     note = (f"The limit of {device_name(device)} is the rate of a 3×3 convolution of 512 channels on 64×64 pixels: "
-            f"{most['float32']:,.0f} GFLOP/s in float32, "
-            f"{most['bfloat16']:,.0f} in bfloat16. ")
+            f"{most['float32']:,.0f} GFLOP/s in float32, {most['bfloat16']:,.0f} in bfloat16. ")
     if device == "cpu":
         note += (f"With the operations of direct convolutions ({trained['gflop']:.0f} GFLOP) the paper's model, "
                  f"{fused['form']}, would be at "

@@ -1,5 +1,7 @@
-"""What keeping freed memory brings: a training step and colorizing, before and after `runs.keep_memory`, each in a
-process of its own. python benchmarks/memory.py # writes figures/memory.md and figures/memory.json"""
+"""What keeping freed memory brings to a training step and to colorizing: before and after `runs.keep_memory`, each in a
+process of its own.
+
+    python benchmarks/memory.py           # writes figures/memory.md and .json"""
 import json, resource, subprocess, sys
 
 import torch

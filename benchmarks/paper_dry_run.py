@@ -1,9 +1,12 @@
 """A dry run of the paper's training with random weights: operations, memory and images/s by batch size, before and
-after the step was made faster, and what 12 epochs would take. python benchmarks/paper_dry_run.py [--batches 1,2,4]
-[--steps 2] [--out figures] # on a GPU: paper_dry_run_cuda.md python benchmarks/paper_dry_run.py --profile # also
-the ten operations that take most of a step On a CPU each row is measured in a process of its own, because peak
-memory is a property of a process. The images are noise and the weights random: neither changes how much there is to
-compute. LPIPS runs on a VGG16 with random weights, for the same reason."""
+after the step was made faster, and what 12 epochs would take.
+
+    python benchmarks/paper_dry_run.py [--batches 1,2,4] [--steps 2] [--out figures]  # a GPU: paper_dry_run_cuda.md
+    python benchmarks/paper_dry_run.py --profile     # also the ten operations that take most of a step
+
+On a CPU each row is measured in a process of its own, because peak memory is a property of a process. The images are
+noise and the weights random: neither changes how much there is to compute. LPIPS runs on a VGG16 with random weights,
+for the same reason."""
 import argparse, json, resource, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
@@ -134,7 +137,7 @@ def one(stage, batch, args, device):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cuda = torch.cuda.is_available()
     parser.add_argument("--batches", default="16,32,64" if cuda else "1,2,4")
     parser.add_argument("--steps", type=int, default=5 if cuda else 2)

@@ -1,5 +1,7 @@
 """A gray 12-megapixel photograph from file to file with `photo`, the model of the command line, in fresh processes:
-seconds. python benchmarks/photograph.py # writes figures/photograph.md and figures/photograph.json"""
+seconds.
+
+    python benchmarks/photograph.py       # writes figures/photograph.md and .json"""
 import json, statistics, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -41,7 +43,6 @@ def main(repetitions=5):
              ["from file to file, with them", f"{statistics.median(sum(r.values()) for r in runs[1:]):.2f}"]]
     write_table("photograph", cells,
                 f"4000×3000 pixels, gray JPEG to PNG, `photo` without a class; medians of {repetitions} fresh "
-                f"processes after "
-                "one that does not count, on the CPU.", stages=stages, runs=runs[1:])
+                "processes after one that does not count, on the CPU.", stages=stages, runs=runs[1:])
 
 if __name__ == "__main__": main()

@@ -1,9 +1,12 @@
 """A training step, stage by stage: the published order of operations, ours, gradients by hand, spectral norms once an
-update, and on a GPU a recorded step. python benchmarks/step.py # the preset `mini` on the CPU: figures/step.md and
-.json python benchmarks/step.py --device cuda # width 32, 64 images: figures/step_cuda.md and .json python
-benchmarks/step.py --profile # also the ten operations that take most of the last stage ATEN_CPU_CAPABILITY=avx2
-ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/step.py --name step_avx2 # as a processor without AVX-512 All stages take
-turns in one run. On a GPU the trial of kernels comes first."""
+update, and on a GPU a recorded step.
+
+    python benchmarks/step.py                  # the preset `mini` on the CPU: figures/step.md and .json
+    python benchmarks/step.py --device cuda    # width 32, 64 images: figures/step_cuda.md and .json
+    python benchmarks/step.py --profile        # also the ten operations that take most of the last stage
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/step.py --name step_avx2   # without AVX-512
+
+All stages take turns in one run. On a GPU the trial of kernels comes first."""
 import argparse
 
 import torch
@@ -31,7 +34,7 @@ def trainer(stage, preset, device, x, y):
     return t
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--ch", type=int, help="width; 16 on a CPU, 32 on a GPU")
     parser.add_argument("--batch", type=int, help="32 on a CPU, 64 on a GPU")

@@ -1,9 +1,11 @@
-"""How well colour comes back to full size: along the edges of L, plainly, and by two known filters. python
-benchmarks/upsampling.py [--data DIR] [-n IMAGES] [--skip 60] [--small 64] [-o figures/upsampling] reads ImageNet's
-validation images in DIR (or BIGGAN_COLORIZE_DATA) without the first 60 of a fixed order, on which the settings were
-chosen, takes each image's own ab at 256 pixels, reduces it to a quarter of the side and brings it back. No model
-takes part. It writes a CSV and a Markdown table of the error of ab (distance in the ab plane): overall, near the
-edges of colour, elsewhere, each with the standard error of its mean, and the share of images on which a method
+"""How well colour comes back to full size: along the edges of L, plainly, and by two known filters.
+
+    python benchmarks/upsampling.py [--data DIR] [-n IMAGES] [--skip 60] [--small 64] [-o figures/upsampling]
+
+reads ImageNet's validation images in DIR (or BIGGAN_COLORIZE_DATA) without the first 60 of a fixed order, on which the
+settings were chosen. It takes each image's own ab at 256 pixels, reduces it to a quarter of the side and brings it
+back. No model takes part. It writes a CSV and a Markdown table of the error of ab (distance in the ab plane): overall,
+near the edges of colour, elsewhere, each with the standard error of its mean, and the share of images on which a method
 beats bilinear near the edges."""
 import argparse, csv, io, math
 

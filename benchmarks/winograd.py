@@ -1,5 +1,7 @@
 """A 3×3 convolution as torch computes it and in Winograd's form, by its number of channels: the layers of the paper's
-generator at 256 pixels. python benchmarks/winograd.py # writes figures/winograd.md and figures/winograd.json"""
+generator at 256 pixels.
+
+    python benchmarks/winograd.py         # writes figures/winograd.md and .json"""
 import torch
 from common import medians, write_table
 from torch import nn

@@ -48,9 +48,9 @@ def member(says, **changes) -> Run: return Run("mini", {k.replace("__", "."): v 
 
 FAMILY = {  # in the order of their worth
     PRIOR: Run("mini-prior", {}, "the BigGAN that all of them start from", most=True),
-    FLAGSHIP: Run("mini", {}, "f at 16×16, with as many images as there was time for", most=True),
+    FLAGSHIP: Run("mini", {"seed": 1}, "f at 16×16, with as many images as there was time for", most=True),
     "photo": Run("photo", {}, "the same with a second eye, for any photograph", most=True),
-    "mini-16": Run("mini", {}, "f at 16×16", part_of=FLAGSHIP),
+    "mini-16": member("f at 16×16"),
     "mini-z": member("z-space", model__feature_resolution=0),
     "mini-8": member("f at 8×8, the paper's share of the side: 16 of 256", model__feature_resolution=8),
     "mini-32": member("f at 32×32", model__feature_resolution=32),
@@ -61,7 +61,7 @@ FAMILY = {  # in the order of their worth
     "no-adversarial": member("f at 16×16, without D", loss__adversarial=0.),
     "frozen": member("f at 16×16, G as the prior has it", freeze_G=True),
     "adversarial-3": member("f at 16×16, λ3 three times as large", loss__adversarial=0.3),
-    "mini-16-seed-1": member("f at 16×16, a second seed", seed=1),
+    "mini-16-seed-1": Run("mini", {"seed": 1}, "f at 16×16, a second seed", part_of=FLAGSHIP),
     "mini-16-seed-2": member("f at 16×16, a third seed", seed=2)}
 MEMBERS = [name for name in FAMILY if name in ("mini-z", "mini-4", "mini-8", "mini-16", "mini-32", "mini-64")]
 
