@@ -1262,6 +1262,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/biggan_colorize', 'doc_hos
                                           'biggan_colorize.failures.worst': ('library/failures.html#worst', 'biggan_colorize/failures.py')},
             'biggan_colorize.family': { 'biggan_colorize.family.Plan': ('experiments/family.html#plan', 'biggan_colorize/family.py'),
                                         'biggan_colorize.family.Run': ('experiments/family.html#run', 'biggan_colorize/family.py'),
+                                        'biggan_colorize.family.about_prior': ( 'experiments/family.html#about_prior',
+                                                                                'biggan_colorize/family.py'),
                                         'biggan_colorize.family.apart': ('experiments/family.html#apart', 'biggan_colorize/family.py'),
                                         'biggan_colorize.family.between_two': ( 'experiments/family.html#between_two',
                                                                                 'biggan_colorize/family.py'),

@@ -7,7 +7,7 @@ __all__ = ['PRIOR', 'FLAGSHIP', 'FAMILY', 'MEMBERS', 'USUAL_LABELS', 'CARD', 'TA
            'train_family', 'train_member', 'preset_of', 'widths', 'prior_file', 'part_of', 'images_seen', 'progress',
            'judges', 'measure', 'how_made', 'measure_prior', 'named', 'measure_family', 'packaged_name', 'ship',
            'final_rows', 'rows_markdown', 'write_csv', 'plot_curves', 'plot_family', 'recorded_rows', 'measured',
-           'apart', 'seeds_of', 'between_two', 'clearly', 'findings', 'card_table', 'with_table', 'main']
+           'apart', 'seeds_of', 'between_two', 'clearly', 'findings', 'about_prior', 'card_table', 'with_table', 'main']
 
 # %% ../nbs/experiments/family.ipynb #09c67679
 import csv, json, time
@@ -238,7 +238,7 @@ def measure_family(
     networks,                    # of `judges`
     names=tuple(FAMILY),         # those that are finished are measured
     labels={"mini-16": LABELS, "photo": LABELS},  # the true class for the others
-    curves=(PRIOR, FLAGSHIP)     # whose snapshots are measured too
+    curves=(PRIOR, FLAGSHIP, "scratch")   # whose snapshots are measured too
 ) -> list[dict]:
     "Measures what is not measured yet, and writes rows.json after each row, so that a later call goes on → the rows."
     path = Path(out) / "rows.json"
@@ -400,7 +400,7 @@ def clearly(a: dict, b: dict, rows: list[dict], key="frechet") -> bool:
 
 # %% ../nbs/experiments/family.ipynb #fam20003
 def findings(rows: list[dict]) -> str:
-    "What the recorded rows say about z-space and about the feature resolution: two items of a Markdown list."
+    "What the recorded rows say about z-space, the prior and the feature resolution: items of a Markdown list."
     by = {r["name"]: r for r in final_rows(rows)}
     z, f = by["mini-z"], by["mini-16"]
     shown = "reproduced" if clearly(z, f, rows) and f["frechet"] < z["frechet"] else "not shown here"
@@ -420,7 +420,18 @@ def findings(rows: list[dict]) -> str:
               f"{'shows' if duller else 'does not show'} (colourfulness {measured(a, 'colorfulness')} at 8×8, "
               f"{measured(b, 'colorfulness')} at {largest}). "
               f"See [`resolution_study`](../nbs/experiments/resolution_study.ipynb).")
-    return f"{first}\n{second}"
+    return "\n".join(filter(None, (first, about_prior(by, rows), second)))
+
+
+def about_prior(by: dict, rows: list[dict]) -> str:
+    "The item of `findings` on the prior; empty where the run from random weights has not been recorded."
+    if "scratch" not in by: return ""
+    r, f = by["scratch"], by["mini-16"]
+    shown = "reproduced" if clearly(r, f, rows) and f["frechet"] < r["frechet"] else "not shown here"
+    return (f"- **A pretrained generator: {shown}.** The distance is {measured(f)} with the weights of `mini-prior` "
+            f"and {measured(r)} with random ones, after {r['images_seen']:,} images each. `mini-prior` is a small "
+            f"BigGAN that knows 20 classes; the paper's knows 1,000. See "
+            f"[`family`](../nbs/experiments/family.ipynb).")
 
 # %% ../nbs/experiments/family.ipynb #fam20007
 CARD, TABLE_MARKS = WEIGHTS / "README.md", ("<!-- table of the family's notebook -->\n", "\n<!-- end of the table -->")
