@@ -323,9 +323,9 @@ def write_csv(rows, path) -> None:
         writer.writerows(rows)
 
 # %% ../nbs/experiments/family.ipynb #6cd62fdf
-def plot_curves(rows) -> Figure:
-    """Fréchet distance of every run that was measured on the way, against images seen and against the minutes of its
-    training: a pair of panels for priors, one for colorizers."""
+def plot_curves(rows, timed=None) -> Figure:
+    """Fréchet distance of every run that was measured on the way, against images seen and, of the runs in `timed` (all
+    when left out), against the minutes of their training: a pair of panels for priors, one for colorizers."""
     import matplotlib.pyplot as plt
     curves = {}
     for r in rows:
@@ -335,8 +335,9 @@ def plot_curves(rows) -> Figure:
     curves = {name: sorted(points) for name, points in curves.items() if len(points) > 1}
     kinds = {"samples of the prior": [k for k in curves if k == PRIOR],
              "colorized photographs": [k for k in curves if k != PRIOR]}
-    panels = [(title, names, axis) for title, names in kinds.items() if names
-              for axis in ("images seen (thousands)", "minutes of training")]
+    by_time = {title: [k for k in names if timed is None or k in timed] for title, names in kinds.items()}
+    panels = [(title, shown, axis) for title, names in kinds.items()
+              for axis, shown in (("images seen (thousands)", names), ("minutes of training", by_time[title])) if shown]
     n = max(len(panels), 1)
     fig, axes = plt.subplots(1, n, figsize=(4.2 * n, 3.2), layout="constrained", squeeze=False)
     for ax, (title, names, axis) in zip(axes[0], panels):
